@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Time and timers. Time is the invariant TSC, calibrated at boot, the same on all CPUs. Timers
+ * are one-shot; each CPU has a queue of its own, locked, and serves it in irq_window().
+ */
+#ifndef BALLAST_HOST_CLOCK_H
+#define BALLAST_HOST_CLOCK_H
+
+#include "lib/util.h"
+
+struct cpu;
+
+struct timer {
+	void (*expired)(struct timer *timer); /* [I] runs on the queue's CPU, interrupts off */
+	uint64_t deadline_tsc;                /* [queue lock] */
+	struct cpu *cpu;                      /* [queue lock] NULL when not armed */
+	struct timer *child, *next, *prev;    /* [queue lock] pairing heap links */
+};
+
+extern uint64_t clock_tsc_hz; /* [I] after clock_init() */
+
+static inline uint64_t clock_tsc(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+	return (uint64_t)high << 32 | low;
+}
+
+/* Conversions of durations and of instants since TSC 0; they round down and do not overflow. */
+uint64_t clock_ns_from_tsc(uint64_t tsc);
+uint64_t clock_tsc_from_ns(uint64_t ns);
+static inline uint64_t clock_now_ns(void)
+{
+	return clock_ns_from_tsc(clock_tsc());
+}
+/* Nanoseconds since 1970-01-01 UTC, from the firmware's clock at boot plus the TSC. */
+uint64_t clock_wall_ns(void);
+
+void timer_init(struct timer *timer, void (*expired)(struct timer *));
+/* (Re)arm on the calling CPU; a deadline in the past expires in the next window. */
+void timer_set(struct timer *timer, uint64_t deadline_tsc);
+/* Disarm, from any CPU. When it returns, the callback is not running and will not run. */
+void timer_cancel(struct timer *timer);
+static inline bool timer_armed(const struct timer *timer)
+{
+	return timer->cpu != NULL;
+}
+
+#endif

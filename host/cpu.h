@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Per-CPU data and SMP. Ballast runs with interrupts disabled, one stack for each CPU and no
+ * threads; interrupts and timers are served only in irq_window() and while a CPU idles, so code
+ * never races with an interrupt handler of its own CPU.
+ */
+#ifndef BALLAST_HOST_CPU_H
+#define BALLAST_HOST_CPU_H
+
+#include "lib/list.h"
+#include "lib/util.h"
+
+#define CPU_MAX 256
+
+struct vcpu;
+struct timer_queue;
+
+struct cpu {
+	struct cpu *self;      /* [I] at %gs:0 */
+	uint32_t id;           /* [I] dense, 0 is the boot CPU */
+	uint32_t apic_id;      /* [I] */
+	struct timer_queue *timers; /* [I] own timers; locked inside */
+	struct vcpu *loaded;   /* own CPU: whose register state the hardware holds */
+	struct vcpu *running;  /* [a] non-NULL while inside the guest or about to enter it */
+	hpa_t hw_page;         /* [I] VMXON region or SVM host save area */
+	void *hw_data;         /* [I] the vendor's own per-CPU record */
+	void *sched;           /* [I] the scheduler's per-CPU record */
+	volatile uint32_t kick; /* [a] set by cpu_kick(), cleared by the kicked CPU */
+	bool online;           /* [a] */
+	hpa_t stack_top;       /* [I] */
+	uint64_t nmi_count;    /* own CPU */
+};
+
+static inline struct cpu *this_cpu(void)
+{
+	struct cpu *cpu;
+
+	__asm__("mov %%gs:0, %0" : "=r"(cpu));
+	return cpu;
+}
+
+unsigned int cpu_count(void);                 /* online CPUs; ids are 0 .. count-1 */
+struct cpu *cpu_by_id(unsigned int id);       /* NULL beyond cpu_count() */
+
+/* Make `cpu` leave the guest or its idle halt and look at its work. Any CPU. */
+void cpu_kick(struct cpu *cpu);
+
+/* Halt until an interrupt has been served. Interrupts are off again on return. */
+void cpu_idle(void);
+
+/* Let pending interrupts (timers among them) be served: the only place they are, besides idle. */
+void irq_window(void);
+
+/*
+ * Route interrupt `gsi` of the machine (identity-mapped ISA irq, overrides applied) to the boot
+ * CPU. The handler runs in irq_window() or cpu_idle() with interrupts off. 0, -ENODEV without an
+ * IOAPIC, -ENOSPC.
+ */
+int irq_register_isa(unsigned int isa_irq, void (*handler)(void *), void *argument) __must_check;
+
+#endif

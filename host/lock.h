@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Ticket spinlock: fair, so that no CPU starves behind another. Never held while idle or in a guest. */
+#ifndef BALLAST_HOST_LOCK_H
+#define BALLAST_HOST_LOCK_H
+
+#include "lib/util.h"
+
+struct spinlock {
+	uint16_t next;   /* [a] ticket to hand out */
+	uint16_t owner;  /* [a] ticket being served */
+};
+
+static inline void spin_lock(struct spinlock *lock)
+{
+	uint16_t ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
+
+	while (__atomic_load_n(&lock->owner, __ATOMIC_ACQUIRE) != ticket)
+		__builtin_ia32_pause();
+}
+
+static inline void spin_unlock(struct spinlock *lock)
+{
+	__atomic_store_n(&lock->owner, (uint16_t)(lock->owner + 1), __ATOMIC_RELEASE);
+}
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The machine's physical memory: the frame allocator, the heap built on it, and the host's own
+ * page tables. The host runs with all RAM mapped 1:1, so a host physical address of RAM is also a
+ * pointer; host_ptr() and host_phys() mark the places where that is relied upon.
+ *
+ * Every function may be called on any CPU; the allocators take their own lock, which is a leaf.
+ */
+#ifndef BALLAST_HOST_MEMORY_H
+#define BALLAST_HOST_MEMORY_H
+
+#include "lib/util.h"
+
+#define HPA_NONE (~0ULL)
+
+/* Allocation orders: log2 of 4 KiB frames. */
+#define FRAME_ORDER_4K 0
+#define FRAME_ORDER_2M 9
+#define FRAME_ORDER_1G 18
+
+/* What a frame in use is for: accounting on the console, and a check when it is freed. */
+enum frame_use {
+	FRAME_RESERVED, /* firmware, MMIO holes, Ballast's image: never handed out */
+	FRAME_FREE,
+	FRAME_HOST,  /* Ballast's own data: heap, stacks, host page tables */
+	FRAME_VM,    /* overhead of a VM: its structures, VMCS/VMCB, EPT/NPT tables */
+	FRAME_GUEST, /* guest memory */
+	FRAME_USES
+};
+
+struct memory_range {
+	hpa_t start;    /* page aligned */
+	uint64_t bytes; /* multiple of the page size */
+};
+
+struct memory_stats {
+	uint64_t total_frames;            /* all RAM known to the allocator */
+	uint64_t frames[FRAME_USES];      /* of these, by use */
+	uint64_t largest_free_order;
+};
+
+static inline void *host_ptr(hpa_t hpa)
+{
+	return (void *)(uintptr_t)hpa;
+}
+
+static inline hpa_t host_phys(const void *ptr)
+{
+	return (hpa_t)(uintptr_t)ptr;
+}
+
+/* Takes over `ranges` (sorted, disjoint, free RAM); places its own records inside them. */
+void frame_init(const struct memory_range *ranges, size_t count);
+
+/*
+ * 2^order naturally aligned frames, contents undefined; HPA_NONE when there are none.
+ * The frames come back by frame_free() with the same order, or piecewise in smaller ones.
+ */
+hpa_t frame_alloc(unsigned int order, enum frame_use use) __must_check;
+/* The same, filled with zeroes. */
+hpa_t frame_alloc_zeroed(unsigned int order, enum frame_use use) __must_check;
+void frame_free(hpa_t start, unsigned int order);
+void frame_get_stats(struct memory_stats *stats);
+
+/* Zero whole pages with the fastest store the host has. */
+void page_zero(void *start, uint64_t bytes);
+
+/*
+ * Small zeroed objects, 16-byte aligned (a request of a page or more is page aligned); NULL when
+ * out of memory. `use` is FRAME_HOST or FRAME_VM.
+ */
+void *heap_alloc(size_t bytes, enum frame_use use) __must_check;
+void heap_free(void *object);
+
+/* Map device memory uncached at its own address; the mapping is for ever. 0 or -ENOMEM. */
+int mmu_map_device(hpa_t start, uint64_t bytes) __must_check;
+/* Remove one page of the 1:1 mapping, so that touching it faults: guards under stacks. */
+void mmu_unmap_guard(const void *page);
+
+#endif
