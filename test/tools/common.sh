@@ -54,7 +54,7 @@ mirror_lines() {
 # archive_open: exports APT_CONFIG, with which apt-get sees Debian 12 and 13, amd64 and i386, and sources.
 archive_open() {
 	apt_dir=$ballast_cache/apt
-	mkdir -p "$apt_dir/state/lists/partial" "$apt_dir/cache/archives/partial"
+	mkdir -p "$apt_dir/none" "$apt_dir/state/lists/partial" "$apt_dir/cache/archives/partial"
 	: >"$apt_dir/state/status"
 	unset APT_CONFIG
 	mirror_lines bookworm trixie >"$apt_dir/sources.list.new"
@@ -63,7 +63,7 @@ archive_open() {
 	cat >"$apt_dir/apt.conf" <<-END
 		Dir::Etc::sourcelist "$apt_dir/sources.list";
 		Dir::Etc::sourceparts "-";
-		Dir::Etc::preferencesparts "-";
+		Dir::Etc::preferencesparts "$apt_dir/none";
 		Dir::State "$apt_dir/state";
 		Dir::State::status "$apt_dir/state/status";
 		Dir::Cache "$apt_dir/cache";
