@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A guest's physical memory: slots of RAM, backed on first touch by zeroed host frames, as large
+ * as slot and alignment allow. Everything outside the slots is MMIO or nothing.
+ *
+ * All functions may be called on any CPU; they take the memory's own lock, below vm.lock.
+ */
+#ifndef BALLAST_EPT_GUEST_MEMORY_H
+#define BALLAST_EPT_GUEST_MEMORY_H
+
+#include "ept/s2.h"
+#include "host/lock.h"
+
+#define GUEST_MEMORY_SLOTS 8
+/* Guest physical addresses are below this on every machine Ballast runs on (36 bits of it). */
+#define GUEST_PHYSICAL_LIMIT BIT(46)
+
+struct memory_slot {
+	gpa_t start;    /* page aligned */
+	uint64_t bytes;
+	bool read_only; /* guest writes are denied; the hypervisor's own are not */
+};
+
+struct guest_memory {
+	struct spinlock lock;
+	struct s2 s2;                                  /* [lock] */
+	struct memory_slot slots[GUEST_MEMORY_SLOTS];  /* [I] once the guest runs; sorted */
+	size_t slot_count;                             /* [I] likewise */
+	uint64_t resident_pages;                       /* [lock] 4 KiB frames backing the guest */
+	uint64_t limit_pages;                          /* [I] all slots together */
+	/*
+	 * When memory is short: frees some and returns true to try again. The one upward call of
+	 * ept/ (balloon/ registers it); NULL means there is nothing to reclaim.
+	 */
+	bool (*reclaim)(struct guest_memory *memory, unsigned int order);
+};
+
+enum memory_answer {
+	MEMORY_MAPPED,    /* RAM, populated now or by someone else meanwhile: try again */
+	MEMORY_MMIO,      /* no slot: a device, or nothing */
+	MEMORY_DENIED,    /* a write to read-only memory */
+	MEMORY_EXHAUSTED, /* RAM, but the host has no frame left */
+};
+
+int guest_memory_init(struct guest_memory *memory, const struct s2_format *format) __must_check;
+/* Page-aligned RAM at `start`. -EINVAL when misaligned, wrapping or overlapping, -ENOSPC. */
+int guest_memory_add(struct guest_memory *memory, gpa_t start, uint64_t bytes, bool read_only)
+	__must_check;
+/* Drop all backing, so that the guest's memory reads as zeroes again (reset). vCPUs are stopped. */
+void guest_memory_clear(struct guest_memory *memory);
+void guest_memory_destroy(struct guest_memory *memory);
+
+/* A second-level fault at `gpa`; `access` is S2_READ, S2_WRITE or S2_EXEC. */
+enum memory_answer guest_memory_fault(struct guest_memory *memory, gpa_t gpa, uint64_t access);
+
+/*
+ * The host address of RAM at `gpa`, populated if need be, and in *bytes (when not NULL) how far
+ * it is contiguous. NULL when it is not RAM or no frame is left. The pointer stays good while the
+ * guest lives; its contents change under the reader: copy once, then check.
+ */
+void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t *bytes);
+
+/* Copies across pages. -EFAULT when any byte is not RAM (nothing is promised about the others). */
+int guest_memory_read(struct guest_memory *memory, gpa_t gpa, void *to, uint64_t bytes)
+	__must_check;
+int guest_memory_write(struct guest_memory *memory, gpa_t gpa, const void *from, uint64_t bytes)
+	__must_check;
+bool guest_memory_is_ram(const struct guest_memory *memory, gpa_t gpa);
+
+#endif

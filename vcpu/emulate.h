@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The instruction emulator: executes one guest instruction in software, for memory accesses that
+ * reach a device, and for string port I/O. Own vCPU, loaded.
+ */
+#ifndef BALLAST_VCPU_EMULATE_H
+#define BALLAST_VCPU_EMULATE_H
+
+#include "vcpu/vcpu.h"
+
+/* Iterations of a REP instruction done in one exit: bounds the time away from the host. */
+#define EMULATE_REP_BUDGET 256
+
+/*
+ * Emulate the instruction at CS:RIP. ACTION_ADVANCE with vcpu->exit.instruction_length set when
+ * it is done, ACTION_RESUME when an exception has been queued or a REP has iterations left (the
+ * registers say how many), ACTION_STOP when the VM was asked to stop because Ballast does not
+ * know the instruction: its bytes stand in the reason.
+ *
+ * `bytes` and `count`: instruction bytes the hardware gave, or count 0 to fetch them.
+ */
+enum exit_action emulate_instruction(struct vcpu *vcpu, const uint8_t *bytes, size_t count);
+
+/* Length of the instruction at CS:RIP without executing it: 1-15, or 0 when it is not to be had. */
+unsigned int emulate_instruction_length(struct vcpu *vcpu);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The guest's linear address space as the guest's CPU would use it: segmentation, the guest's own
+ * page tables (32-bit, PAE, 4-level, 5-level; accessed and dirty bits; SMEP, SMAP, NX, WP), and
+ * behind them RAM or a device. Own vCPU, loaded.
+ *
+ * All return 0, or -EFAULT when an exception has been queued for the guest, or -EAGAIN when the
+ * host has no memory left for it now (the VM has been asked to stop).
+ */
+#ifndef BALLAST_VCPU_GUEST_ACCESS_H
+#define BALLAST_VCPU_GUEST_ACCESS_H
+
+#include "vcpu/vcpu.h"
+
+#define ACCESS_WRITE BIT(0)
+#define ACCESS_FETCH BIT(1)
+#define ACCESS_USER BIT(2)    /* as CPL 3; without it as a supervisor, implicit when IMPLICIT */
+#define ACCESS_IMPLICIT BIT(3) /* descriptor tables and such: SMAP ignores EFLAGS.AC */
+
+/* 16, 32 or 64: the default size of the code at RIP. */
+unsigned int guest_mode_bits(struct vcpu *vcpu);
+
+/*
+ * Linear address of segment:offset for `size` bytes, with all checks of the mode (limit, type,
+ * canonical form); #GP or #SS is queued when one fails.
+ */
+int guest_linear(struct vcpu *vcpu, enum segment_name segment, uint64_t offset, unsigned int size,
+	uint64_t access, gva_t *linear) __must_check;
+
+/* Walk the guest's page tables for one address. */
+int guest_translate(struct vcpu *vcpu, gva_t linear, uint64_t access, gpa_t *gpa) __must_check;
+
+/*
+ * Read or write linear memory, page crossing included: RAM is copied, anything else goes to the
+ * LAPIC page or the MMIO bus in naturally sized pieces. Both pages of a crossing write are
+ * translated before the first byte is written.
+ */
+int guest_read_linear(struct vcpu *vcpu, gva_t linear, void *to, unsigned int size,
+	uint64_t access) __must_check;
+int guest_write_linear(struct vcpu *vcpu, gva_t linear, const void *from, unsigned int size,
+	uint64_t access) __must_check;
+
+/* Read or write guest physical memory by its kind: RAM, LAPIC page, device, nothing. */
+int guest_read_physical(struct vcpu *vcpu, gpa_t gpa, void *to, unsigned int size) __must_check;
+int guest_write_physical(struct vcpu *vcpu, gpa_t gpa, const void *from, unsigned int size)
+	__must_check;
+
+/*
+ * Up to 15 instruction bytes at CS:RIP, fewer when the next page is not there; RAM only
+ * (code in a device's range: -ENOTSUP, nothing queued).
+ */
+int guest_fetch(struct vcpu *vcpu, uint8_t bytes[15], size_t *count) __must_check;
+
+#endif

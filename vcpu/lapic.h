@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The virtual local APIC, xAPIC and x2APIC (Intel SDM vol. 3, "Advanced Programmable Interrupt
+ * Controller (APIC)"; AMD APM vol. 2, same title). One for each vCPU. Registers belong to the
+ * vCPU's own CPU; only IRR and TMR may be set from others, by lapic_deliver().
+ */
+#ifndef BALLAST_VCPU_LAPIC_H
+#define BALLAST_VCPU_LAPIC_H
+
+#include "host/clock.h"
+#include "lib/util.h"
+
+struct vcpu;
+struct vm;
+struct lapic;
+
+enum lapic_delivery {
+	DELIVERY_FIXED = 0, DELIVERY_LOWEST = 1, DELIVERY_SMI = 2, DELIVERY_NMI = 4,
+	DELIVERY_INIT = 5, DELIVERY_STARTUP = 6, DELIVERY_EXTINT = 7,
+};
+
+/* An interrupt message, from an ICR, an IOAPIC entry or an MSI. */
+struct apic_message {
+	uint32_t destination;  /* APIC id or logical id, as the mode says */
+	bool logical;
+	bool level;            /* trigger mode: sets TMR, EOI is broadcast to the IOAPICs */
+	bool assert;           /* of a level message: INIT de-assert is false */
+	enum lapic_delivery delivery;
+	uint8_t vector;
+};
+
+int lapic_create(struct vcpu *vcpu) __must_check;
+void lapic_destroy(struct vcpu *vcpu);
+/* After power-up or INIT; stops the timer. */
+void lapic_reset(struct vcpu *vcpu, bool init);
+
+/* Route a message to all vCPUs it addresses. Any CPU; takes no lock but the targets' requests. */
+void lapic_deliver(struct vm *vm, const struct apic_message *message);
+
+/*
+ * The highest-priority vector that may be delivered now, given IRR, ISR and TPR, or -1. The
+ * caller has made REG_TPR valid. lapic_accept() then moves it from IRR to ISR.
+ */
+int lapic_pending_vector(struct vcpu *vcpu);
+void lapic_accept(struct vcpu *vcpu, uint8_t vector);
+/* The highest vector in IRR above ISR's priority whatever TPR says, or -1: for the TPR window. */
+int lapic_waiting_vector(struct vcpu *vcpu);
+/* Does LINT0 pass the PIC's interrupts now (ExtINT unmasked, or the LAPIC disabled)? */
+bool lapic_accepts_extint(struct vcpu *vcpu);
+
+/* The MMIO page, in xAPIC mode; base is below. 4-byte accesses at 16-byte steps; others as hardware. */
+bool lapic_claims(struct vcpu *vcpu, uint64_t gpa);
+uint64_t lapic_mmio_read(struct vcpu *vcpu, uint64_t gpa, unsigned int size);
+void lapic_mmio_write(struct vcpu *vcpu, uint64_t gpa, unsigned int size, uint64_t value);
+
+/* x2APIC MSRs 0x800-0x8ff, IA32_APIC_BASE, IA32_TSC_DEADLINE. 0, or -EIO for #GP. */
+int lapic_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value) __must_check;
+int lapic_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value) __must_check;
+
+/* For CPUID: is the APIC enabled in IA32_APIC_BASE, and its current id. */
+bool lapic_enabled(const struct vcpu *vcpu);
+uint32_t lapic_id(const struct vcpu *vcpu);
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One virtual CPU. It belongs to the physical CPU it is placed on (vcpu->cpu): all but the fields
+ * marked [a] is touched only there, or by anybody while the VM is stopped.
+ */
+#ifndef BALLAST_VCPU_VCPU_H
+#define BALLAST_VCPU_VCPU_H
+
+#include "host/clock.h"
+#include "host/cpu.h"
+#include "lib/list.h"
+#include "vcpu/event.h"
+#include "vcpu/exit.h"
+#include "vcpu/hw.h"
+#include "vcpu/regs.h"
+
+struct vm;
+struct lapic;
+
+#define VCPU_HISTORY 16 /* a power of two */
+
+/* One past exit, for the dump. */
+struct exit_record {
+	uint64_t tsc;
+	uint64_t rip;
+	uint64_t code;
+	uint64_t info;
+	enum exit_kind kind;
+};
+
+/* The state of MSRs that exits and common code serve; see vcpu/msr.c. */
+struct vcpu_msrs {
+	uint64_t misc_enable;
+	uint64_t bios_sign;
+	uint64_t tsc_adjust;
+	uint64_t mtrr_def_type;
+	uint64_t mtrr_fixed[11];
+	uint64_t mtrr_variable[16];
+	uint64_t pvclock_system, pvclock_wall;
+};
+
+enum vcpu_state {
+	VCPU_STOPPED,  /* the VM is not running */
+	VCPU_RUNNABLE, /* in the guest or in its CPU's queue */
+	VCPU_HALTED,   /* HLT or MWAIT: waits for an event */
+	VCPU_WAIT_SIPI /* after INIT, an application processor */
+};
+
+struct vcpu {
+	struct general_regs regs;   /* the only copy of the guest's registers; first: see entry.asm */
+	void *hw;                   /* [I] the vendor's struct vmx_vcpu or svm_vcpu */
+	uint32_t requests;          /* [a] REQUEST_... */
+	uint32_t valid;             /* REG_... groups of `special` that hold the guest's values */
+	uint32_t dirty;             /* REG_... groups to store before entry; a subset of valid */
+	struct special_regs special;
+	struct vcpu_exit exit;
+
+	struct vm *vm;              /* [I] */
+	unsigned int id;            /* [I] index in the VM, and the initial APIC id */
+	struct cpu *cpu;            /* [sched] placement */
+	enum vcpu_state state;      /* [a] */
+	bool trace;                 /* [a] a log line for each exit */
+
+	struct vcpu_event reinject;  /* delivery that an exit interrupted */
+	struct vcpu_event exception; /* pending for the next entry */
+	uint64_t exception_address;  /* CR2 of a pending #PF */
+	uint32_t nmi_pending;        /* [a] 0, 1 or 2 */
+	bool extint;                 /* [a] the PIC's INT line */
+	uint8_t sipi_vector;         /* [a] */
+	struct lapic *lapic;         /* [I] */
+	uint64_t tsc_offset;         /* guest TSC = host TSC + this, modulo 2^64 */
+
+	uint64_t xcr0;               /* guest's; in the CPU while loaded */
+	void *fpu;                   /* [I] XSAVE area, 64-byte aligned; in the CPU while loaded */
+	uint64_t dr[4];              /* DR0-DR3 while not loaded */
+	struct vcpu_msrs msrs;
+
+	struct list run_link;        /* [sched] */
+	uint64_t slice_end_tsc;      /* own CPU */
+	uint64_t exits[EXIT_KINDS];  /* counters */
+	uint64_t run_tsc;            /* time spent in the run loop */
+	struct exit_record history[VCPU_HISTORY];
+	uint32_t history_next;
+};
+
+/* Make register groups valid in vcpu->special; cheap when they are. Own CPU, vCPU loaded. */
+static inline void vcpu_need(struct vcpu *vcpu, uint32_t groups)
+{
+	if (unlikely(groups & ~vcpu->valid))
+		hw->pull(vcpu, groups & ~vcpu->valid);
+}
+
+/* The caller has made vcpu->special current for these whole groups: store them before entry. */
+static inline void vcpu_set_dirty(struct vcpu *vcpu, uint32_t groups)
+{
+	vcpu->valid |= groups;
+	vcpu->dirty |= groups;
+}
+
+static inline uint64_t vcpu_tsc(const struct vcpu *vcpu)
+{
+	return clock_tsc() + vcpu->tsc_offset;
+}
+
+/* EDX:EAX, as MSR and XSETBV operands have it. */
+static inline uint64_t vcpu_edx_eax(const struct vcpu *vcpu)
+{
+	return vcpu->regs.gpr[GPR_RDX] << 32 | (uint32_t)vcpu->regs.gpr[GPR_RAX];
+}
+
+static inline void vcpu_set_edx_eax(struct vcpu *vcpu, uint64_t value)
+{
+	vcpu->regs.gpr[GPR_RAX] = (uint32_t)value;
+	vcpu->regs.gpr[GPR_RDX] = value >> 32;
+}
+
+int vcpu_create(struct vm *vm, unsigned int id, struct vcpu **out) __must_check;
+void vcpu_destroy(struct vcpu *vcpu);
+
+/* The state after power-up (Intel SDM vol. 3, "Processor State After Reset") or after INIT. */
+void vcpu_reset(struct vcpu *vcpu, bool init);
+
+/* Give this CPU's hardware to the vCPU (FPU, debug registers, vendor state); NULL frees it. */
+void vcpu_load(struct vcpu *vcpu);
+
+/*
+ * Run until a request, a block or the end of its time slice brings it back. Own CPU. Returns
+ * true while the vCPU is runnable.
+ */
+bool vcpu_run(struct vcpu *vcpu);
+
+/* Registers, the last exits and the reason, into the log; the vCPU does not run. */
+void vcpu_dump(struct vcpu *vcpu, void (*line)(const char *format, ...));
+
+#endif
