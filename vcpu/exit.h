@@ -38,6 +38,13 @@ enum exit_kind {
 	EXIT_KINDS
 };
 
+/*
+ * Exceptions that both vendors intercept; no others. #DB and #AC because a guest can arrange for
+ * their delivery to raise them again for ever, without one instruction boundary at which the host's
+ * interrupts could come in; #MC because it is the host's.
+ */
+#define EXCEPTIONS_INTERCEPTED (BIT(1) | BIT(17) | BIT(18))
+
 /* For dumps, `vm show` and traces: "cpuid", "port", ... */
 const char *exit_kind_name(enum exit_kind kind);
 
@@ -71,7 +78,8 @@ struct exit_exception {
 	uint8_t vector;
 	bool has_error;
 	uint32_t error;
-	uint64_t qualification; /* #PF: the address; #DB: DR6 bits */
+	/* #DB: DR6 bits still to be set (VMX); 0 where the hardware has set them (SVM). */
+	uint64_t qualification;
 };
 
 struct vcpu_exit {

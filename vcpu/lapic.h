@@ -14,6 +14,12 @@ struct vcpu;
 struct vm;
 struct lapic;
 
+/*
+ * Input clock of the timer, before its divider. CPUID leaf 0x15 names it as the crystal clock, from
+ * which Linux computes both TSC and LAPIC frequency in 32-bit kHz arithmetic: that bounds it.
+ */
+#define LAPIC_TIMER_HZ 25000000ULL
+
 enum lapic_delivery {
 	DELIVERY_FIXED = 0, DELIVERY_LOWEST = 1, DELIVERY_SMI = 2, DELIVERY_NMI = 4,
 	DELIVERY_INIT = 5, DELIVERY_STARTUP = 6, DELIVERY_EXTINT = 7,
