@@ -30,6 +30,8 @@ class Options:
     cpu                QEMU's -cpu or Bochs' cpu model
     icount             QEMU: virtual time, and so the TSC, counts executed instructions
     usb                QEMU: the image is a USB stick on an xHCI controller, not a SATA disk
+    persist            what the machine writes goes into the image; else it is dropped (firmware writes its
+                       variables to the stick), and one image can be run many times at once
     reboot             QEMU: a reset of the machine starts it again instead of ending the emulator
     plugin             QEMU: argument of -plugin
     monitor            QEMU: path of a unix socket to make for its human monitor
@@ -43,6 +45,7 @@ class Options:
         self.cpu = None
         self.icount = False
         self.usb = False
+        self.persist = False
         self.reboot = False
         self.plugin = None
         self.monitor = None
@@ -91,7 +94,8 @@ def qemu_command(bench, image, options):
                "-nodefaults", "-vga", "std", "-display", "none",
                "-chardev", "socket,id=com1,path=serial.sock", "-serial", "chardev:com1"]
     if image:
-        command += ["-drive", f"if=none,id=stick,format=raw,file={image.replace(',', ',,')}"]
+        command += ["-drive", f"if=none,id=stick,format=raw,snapshot={'off' if options.persist else 'on'},"
+                    f"file={image.replace(',', ',,')}"]
         if options.usb:
             command += ["-device", "qemu-xhci", "-device", "usb-storage,drive=stick,bootindex=0"]
         else:
@@ -149,7 +153,7 @@ def bochs_config(bench, image, options, port):
         "magic_break: enabled=0",
     ]
     if image:
-        lines.append(f'ata0-master: type=disk, path="{image}", mode=flat')
+        lines.append(f'ata0-master: type=disk, path="{image}", mode={"flat" if options.persist else "volatile"}, journal=disk')
     return "\n".join(lines + list(options.extra)) + "\n"
 
 
@@ -162,5 +166,5 @@ def prepare(bench, image, workdir, options):
         config = bochs_config(bench, image, options, server.getsockname()[1])
         with open(os.path.join(workdir, "bochsrc"), "w", encoding="utf-8") as file:
             file.write(config)
-        return server, [bochs_binary(), "-q", "-f", "bochsrc"]
+        return server, [bochs_binary(), "-q", "-unlock", "-f", "bochsrc"]
     return listen(workdir), qemu_command(bench, image, options)

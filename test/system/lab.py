@@ -201,6 +201,11 @@ class Machine:
 
     def failure(self, what):
         """An exception that tells all there is to know here."""
+        if self.closed:
+            try:
+                self.process.wait(2)  # it is about to end: let its last words and its exit status come
+            except subprocess.TimeoutExpired:
+                pass
         return Failure("\n".join([
             f"{self.bench}: {what} (after {self.seconds():.1f} s)",
             f"  to repeat:  {shlex.join([sys.executable] + sys.argv)}",
