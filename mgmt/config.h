@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ballast.conf: which guests there are. Plain text, `key = value` lines in a section [vm NAME] for
+ * each guest:
+ *
+ *	# A comment; so is a line that starts with `;`.
+ *	[vm debian]
+ *	memory = 256M                   # 512K, 256M, 2G: powers of 1024; plain digits are bytes
+ *	vcpus = 1                       # 1 to 64
+ *	kernel = /ballast/vmlinuz       # on the boot volume; `/` or `\`, the leading one is optional
+ *	initrd = /ballast/initrd.gz
+ *	module = /ballast/part words    # repeatable, for Multiboot and PVH kernels
+ *	cmdline = console=ttyS0
+ *	boot = auto                     # auto, linux, multiboot, pvh
+ *	autostart = yes                 # yes, no
+ *	debug-exit = no                 # yes: port 0xf4 ends the VM
+ *
+ * `#` or `;` after a blank begins a comment. A value in "..." or '...' is taken as it stands between
+ * the quotes; nothing but a comment may follow, except after the quoted path of a module. A section
+ * [ballast] is for Ballast itself. CRLF line ends and a UTF-8 byte order mark are accepted.
+ *
+ * A mistake costs only the guest in whose section it stands: it is listed, but may not be started.
+ * Everything here is pure: no allocation, no hardware, no other part of Ballast.
+ */
+#ifndef BALLAST_MGMT_CONFIG_H
+#define BALLAST_MGMT_CONFIG_H
+
+#include "lib/util.h"
+
+#define CONFIG_MAX_VMS 64
+#define CONFIG_MAX_MODULES 16        /* of one VM */
+#define CONFIG_MAX_VCPUS 64
+#define CONFIG_MAX_DIAGNOSTICS 64
+#define CONFIG_DIAGNOSTIC_BYTES 192
+#define CONFIG_NAME_BYTES 32         /* with its end */
+#define CONFIG_PATH_BYTES 128        /* likewise */
+#define CONFIG_LINE_BYTES 4096
+#define CONFIG_FILE_BYTES KIB(64)    /* longest ballast.conf */
+#define CONFIG_MIN_MEMORY MIB(1)
+#define CONFIG_MAX_MEMORY GIB(16384)
+#define CONFIG_DEFAULT_MEMORY MIB(256)
+
+enum config_boot {
+	CONFIG_BOOT_AUTO,
+	CONFIG_BOOT_LINUX,
+	CONFIG_BOOT_MULTIBOOT,
+	CONFIG_BOOT_PVH,
+};
+
+/* Paths are normalised: backslashes, one leading, none doubled: \ballast\vmlinuz. */
+struct config_module {
+	const char *path;
+	const char *words; /* all of the line after the path; "" when there is nothing */
+};
+
+struct vm_config {
+	char name[CONFIG_NAME_BYTES];
+	uint64_t memory_bytes;       /* page aligned */
+	unsigned int vcpus;
+	const char *kernel;
+	const char *initrd;          /* NULL: none */
+	const char *cmdline;         /* "" when there is none */
+	struct config_module modules[CONFIG_MAX_MODULES];
+	size_t module_count;
+	enum config_boot boot;
+	bool autostart;
+	bool debug_exit;
+	unsigned int line;           /* of its [vm NAME] */
+	/* NULL: may be started. Else the first diagnostic about it; no other field but the name
+	 * and the line can be relied upon, though all pointers but kernel and initrd are there. */
+	const char *error;
+};
+
+/* "ballast.conf:LINE: what was wrong; what was expected", printable ASCII. */
+struct config_diagnostic {
+	unsigned int line;
+	char text[CONFIG_DIAGNOSTIC_BYTES];
+};
+
+/* Its strings lie inside it: it must not be moved or copied. About 110 KiB. */
+struct config {
+	struct vm_config vms[CONFIG_MAX_VMS]; /* in the order of the file */
+	size_t vm_count;
+	struct config_diagnostic diagnostics[CONFIG_MAX_DIAGNOSTICS];
+	size_t diagnostic_count;
+	size_t diagnostics_lost;              /* beyond the list */
+	char strings[CONFIG_FILE_BYTES];
+	size_t string_bytes;
+};
+
+/*
+ * Fill all of *out from `bytes` bytes of text, which need no end and are not kept. Mistakes are
+ * diagnostics; a file of nothing but mistakes gives a config without VMs.
+ */
+void config_parse(const char *text, size_t bytes, struct config *out);
+
+/* NULL when there is none of this name. */
+const struct vm_config *config_find_vm(const struct config *config, const char *name);
+
+/*
+ * Call each() with the normalised path of every kernel, initrd and module of a [vm ...] section,
+ * in the order of the file; one named twice is reported twice. Lines with mistakes are passed
+ * over: config_parse() reports them. Needs a few hundred bytes of stack and nothing else.
+ */
+void config_each_file(const char *text, size_t bytes,
+	void (*each)(const char *path, void *argument), void *argument);
+
+#endif
