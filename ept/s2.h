@@ -43,6 +43,8 @@ struct s2_mapping {
 int s2_init(struct s2 *s2, const struct s2_format *format) __must_check;
 /* Frees the tables, not what they map. */
 void s2_destroy(struct s2 *s2);
+/* Nothing is mapped any more; the root stays where it is. */
+void s2_clear(struct s2 *s2);
 
 /*
  * Map 2^order frames; gpa and hpa are aligned to that. -ENOMEM without tables, -EEXIST when any

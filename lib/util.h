@@ -10,6 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The kernel's header has only the other name of it. */
+#ifndef ENOTSUP
+#define ENOTSUP EOPNOTSUPP
+#endif
+
 /* The three address spaces. Host virtual addresses are plain pointers. */
 typedef uint64_t gva_t; /* guest virtual (linear) */
 typedef uint64_t gpa_t; /* guest physical */

@@ -7,11 +7,11 @@
 #ifndef BALLAST_VCPU_CPUID_H
 #define BALLAST_VCPU_CPUID_H
 
+#include "host/x86.h"
 #include "vcpu/vcpu.h"
 
 #define CPUID_BASIC_LEAVES 0x20
 #define CPUID_EXTENDED_LEAVES 0x22
-#define CPUID_HYPERVISOR_LEAVES 2
 #define CPUID_SUBLEAVES 24
 
 struct cpuid_leaf {

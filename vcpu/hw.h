@@ -21,8 +21,8 @@ struct hw_ops {
 
 	/*
 	 * May this CPU be used? Reads CPUID and MSRs, changes nothing; firmware is still there.
-	 * 0; -ENODEV when it is not this vendor's; -ENOTSUP when something is missing or locked,
-	 * with one sentence in `why` that says what, and what to do about it.
+	 * 0; -ENODEV, `why` untouched, when the CPU is another vendor's; -ENOTSUP when something
+	 * is missing or locked, with one sentence in `why`: what it is, and what to do about it.
 	 */
 	int (*probe)(char *why, size_t size);
 
@@ -75,9 +75,10 @@ struct hw_ops {
 extern const struct hw_ops *hw;
 
 /*
- * Choose the vendor. 0, or -ENOTSUP with one sentence for the operator in `why`. Executes only
- * CPUID and RDMSR, so that it may run while the firmware is still there.
+ * Choose among the vendors' tables, which boot/ names. 0, or -ENOTSUP with one sentence for the
+ * operator in `why`. Executes only CPUID and RDMSR, so it may run while the firmware is there.
  */
-int hw_probe(char *why, size_t size) __must_check;
+int hw_probe(const struct hw_ops *const *vendors, size_t count, char *why, size_t size)
+	__must_check;
 
 #endif

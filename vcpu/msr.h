@@ -5,6 +5,9 @@
 
 #include "vcpu/vcpu.h"
 
+/* Intel SDM vol. 4, IA32_MISC_ENABLE: fast strings; no BTS, no PEBS. */
+#define MISC_ENABLE_RESET (BIT(0) | BIT(11) | BIT(12))
+
 /*
  * MSRs that a guest reads and writes without an exit, because hardware or vcpu_load() switches
  * them (struct msr_state, segment bases). The vendors build their bitmaps from this list, less

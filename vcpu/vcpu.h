@@ -21,7 +21,6 @@ struct lapic;
 
 /* One past exit, for the dump. */
 struct exit_record {
-	uint64_t tsc;
 	uint64_t rip;
 	uint64_t code;
 	uint64_t info;
@@ -37,6 +36,7 @@ struct vcpu_msrs {
 	uint64_t mtrr_fixed[11];
 	uint64_t mtrr_variable[16];
 	uint64_t pvclock_system, pvclock_wall;
+	uint32_t unknown_notes; /* log notes spent on MSRs that nobody knows */
 };
 
 enum vcpu_state {
@@ -61,12 +61,17 @@ struct vcpu {
 	enum vcpu_state state;      /* [a] */
 	bool trace;                 /* [a] a log line for each exit */
 
+	bool wait_sipi;             /* own CPU: INIT received, SIPI not yet */
+	bool in_hlt;                /* own CPU: HLT was executed and nothing has ended it yet */
+	uint8_t window;              /* own CPU: WINDOW_... asked for */
+	uint8_t window_priority;     /* own CPU: with WINDOW_INTERRUPT */
+
 	struct vcpu_event reinject;  /* delivery that an exit interrupted */
 	struct vcpu_event exception; /* pending for the next entry */
 	uint64_t exception_address;  /* CR2 of a pending #PF */
 	uint32_t nmi_pending;        /* [a] 0, 1 or 2 */
 	bool extint;                 /* [a] the PIC's INT line */
-	uint8_t sipi_vector;         /* [a] */
+	uint8_t sipi_vector;         /* [a] with REQUEST_SIPI */
 	struct lapic *lapic;         /* [I] */
 	uint64_t tsc_offset;         /* guest TSC = host TSC + this, modulo 2^64 */
 

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-2-Clause
+set(EPT_SOURCES ept/s2.c ept/guest_memory.c)

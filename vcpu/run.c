@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The run loop: serve requests, inject, enter, dispatch the exit, move RIP. Nothing else in
+ * Ballast enters a guest or moves its RIP.
+ */
+#include "host/log.h"
+#include "host/x86.h"
+#include "vcpu/emulate.h"
+#include "vcpu/exits.h"
+#include "vcpu/sched.h"
+#include "vcpu/vm.h"
+
+/* What becomes of the vCPU after one turn of the loop. */
+enum turn { TURN_AGAIN, TURN_YIELD, TURN_LEAVE };
+
+/* A vCPU that stops keeps all its registers in vcpu->special: the dump reads them there. */
+static void leave_for_good(struct vcpu *vcpu)
+{
+	vcpu_need(vcpu, REG_ALL & ~REG_TSC);
+	vcpu_load(NULL);
+	sched_unplace(vcpu);
+	__atomic_store_n(&vcpu->state, VCPU_STOPPED, __ATOMIC_RELEASE);
+	cpu_kick(cpu_by_id(0));
+}
+
+static void receive_init(struct vcpu *vcpu)
+{
+	vcpu_reset(vcpu, true);
+	vcpu->window = 0;
+	hw->want_window(vcpu, 0, 0);
+}
+
+/* The startup vector names the page where the processor begins, in real mode. */
+static void receive_sipi(struct vcpu *vcpu)
+{
+	struct segment *cs = &vcpu->special.segments[SEG_CS];
+
+	vcpu->wait_sipi = false;
+	cs->selector = vcpu->sipi_vector << 8;
+	cs->base = (uint64_t)vcpu->sipi_vector << 12;
+	vcpu->special.rip = 0;
+	vcpu_set_dirty(vcpu, REG_CS | REG_RIP);
+}
+
+static enum turn serve_requests(struct vcpu *vcpu)
+{
+	uint32_t requests = __atomic_exchange_n(&vcpu->requests, 0, __ATOMIC_ACQ_REL);
+
+	if (requests & REQUEST_STOP) {
+		leave_for_good(vcpu);
+		return TURN_LEAVE;
+	}
+	if (requests & REQUEST_INIT)
+		receive_init(vcpu);
+	if ((requests & REQUEST_SIPI) && vcpu->wait_sipi)
+		receive_sipi(vcpu);
+	if (requests & REQUEST_TLB_FLUSH)
+		hw->flush_tlb(vcpu);
+	if (requests & REQUEST_NMI)
+		vcpu->nmi_pending = MIN(vcpu->nmi_pending + 1, 2);
+	if (vcpu->wait_sipi)
+		return sched_block(vcpu, VCPU_WAIT_SIPI) ? TURN_LEAVE : TURN_AGAIN;
+	if (vcpu->in_hlt && !vcpu_has_wakeup(vcpu))
+		return sched_block(vcpu, VCPU_HALTED) ? TURN_LEAVE : TURN_AGAIN;
+	vcpu_prepare_events(vcpu);
+	return (requests & REQUEST_PREEMPT) ? TURN_YIELD : TURN_AGAIN;
+}
+
+/* #DB after an instruction that Ballast completed for a guest which single-steps. */
+static void single_step(struct vcpu *vcpu)
+{
+	vcpu_need(vcpu, REG_DEBUG);
+	vcpu->special.dr6 |= DR6_SINGLE_STEP;
+	vcpu_set_dirty(vcpu, REG_DEBUG);
+	vcpu_inject_exception(vcpu, VECTOR_DB);
+}
+
+static void advance(struct vcpu *vcpu)
+{
+	struct special_regs *special = &vcpu->special;
+	unsigned int length = vcpu->exit.instruction_length;
+	uint64_t next;
+
+	if (!length)
+		length = emulate_instruction_length(vcpu);
+	if (unlikely(!length)) {
+		vm_stop(vcpu->vm, VM_STOP_FAULT, 0, "the instruction that exited cannot be read");
+		return;
+	}
+	vcpu_need(vcpu, REG_RIP | REG_RFLAGS | REG_SHADOW);
+	next = special->rip + length;
+	/* Only 64-bit code runs above 4 GiB; elsewhere RIP wraps at 32 bits. */
+	if (unlikely((special->rip ^ next) >> 32) && guest_mode_bits(vcpu) != 64)
+		next = (uint32_t)next;
+	special->rip = next;
+	vcpu_set_dirty(vcpu, REG_RIP);
+	if (special->interrupt_shadow) {
+		special->interrupt_shadow = false;
+		vcpu_set_dirty(vcpu, REG_SHADOW);
+	}
+	if (unlikely(special->rflags & (RFLAGS_TF | RFLAGS_RF))) {
+		special->rflags &= ~RFLAGS_RF;
+		vcpu_set_dirty(vcpu, REG_RFLAGS);
+		if (special->rflags & RFLAGS_TF)
+			single_step(vcpu);
+	}
+}
+
+static void record(struct vcpu *vcpu)
+{
+	struct exit_record *entry = &vcpu->history[vcpu->history_next++ % VCPU_HISTORY];
+
+	vcpu->exits[vcpu->exit.kind]++;
+	vcpu_need(vcpu, REG_RIP);
+	entry->rip = vcpu->special.rip;
+	entry->code = vcpu->exit.code;
+	entry->info = vcpu->exit.info[0];
+	entry->kind = vcpu->exit.kind;
+}
+
+static void trace(struct vcpu *vcpu)
+{
+	vcpu_need(vcpu, REG_RIP);
+	log_line("trace %s/%u: %s rip=%llx rax=%llx rcx=%llx info=%llx,%llx", vcpu->vm->name,
+		vcpu->id, exit_kind_name(vcpu->exit.kind), (unsigned long long)vcpu->special.rip,
+		(unsigned long long)vcpu->regs.gpr[GPR_RAX],
+		(unsigned long long)vcpu->regs.gpr[GPR_RCX],
+		(unsigned long long)vcpu->exit.info[0], (unsigned long long)vcpu->exit.info[1]);
+}
+
+static enum turn dispatch(struct vcpu *vcpu)
+{
+	record(vcpu);
+	if (unlikely(vcpu->trace))
+		trace(vcpu);
+	switch (exit_handlers[vcpu->exit.kind](vcpu)) {
+	case ACTION_ADVANCE:
+		advance(vcpu);
+		break;
+	case ACTION_BLOCK:
+		advance(vcpu);
+		vcpu->in_hlt = true;
+		__atomic_fetch_or(&vcpu->requests, REQUEST_EVENTS, __ATOMIC_RELAXED);
+		break;
+	case ACTION_RESUME:
+	case ACTION_STOP:
+		break;
+	}
+	return TURN_AGAIN;
+}
+
+/* The host's interrupts, timers among them, are served here while a vCPU runs. */
+static enum turn host_interrupt(struct vcpu *vcpu)
+{
+	vcpu->exits[EXIT_HOST_INTERRUPT]++;
+	irq_window();
+	return this_cpu()->kick ? TURN_YIELD : TURN_AGAIN;
+}
+
+static enum turn turn(struct vcpu *vcpu)
+{
+	if (vcpu->requests) {
+		enum turn served = serve_requests(vcpu);
+
+		if (served != TURN_AGAIN || vcpu->requests)
+			return served;
+	} else if (vcpu->exception.valid || vcpu->reinject.valid) {
+		vcpu_prepare_events(vcpu);
+	}
+	hw->enter(vcpu);
+	if (vcpu->exit.kind == EXIT_HOST_INTERRUPT)
+		return host_interrupt(vcpu);
+	return dispatch(vcpu);
+}
+
+bool vcpu_run(struct vcpu *vcpu)
+{
+	uint64_t start = clock_tsc();
+	enum turn next;
+
+	vcpu_load(vcpu);
+	do
+		next = turn(vcpu);
+	while (next == TURN_AGAIN);
+	vcpu->run_tsc += clock_tsc() - start;
+	return next == TURN_YIELD;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A virtual machine's life, below the level of configuration; see vcpu/vm.h. */
+#include "vcpu/vm.h"
+
+#include "host/memory.h"
+#include "lib/printf.h"
+#include "lib/string.h"
+#include "vcpu/cpuid.h"
+#include "vcpu/sched.h"
+
+static void free_vcpus(struct vm *vm)
+{
+	for (unsigned int i = 0; i < vm->vcpu_count; i++)
+		vcpu_destroy(vm->vcpus[i]);
+}
+
+static int create_vcpus(struct vm *vm, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		int error = vcpu_create(vm, i, &vm->vcpus[i]);
+
+		if (error)
+			return error;
+		vm->vcpu_count++;
+	}
+	return 0;
+}
+
+int vm_create(const char *name, unsigned int vcpu_count, struct vm **out)
+{
+	struct vm *vm = heap_alloc(sizeof(*vm), FRAME_VM);
+	int error = -ENOMEM;
+
+	if (!vm)
+		return -ENOMEM;
+	snprintf(vm->name, sizeof(vm->name), "%s", name);
+	list_init(&vm->devices);
+	vm->created_ns = clock_now_ns();
+	vm->cpuid = heap_alloc(sizeof(*vm->cpuid), FRAME_VM);
+	if (!vm->cpuid)
+		goto fail;
+	cpuid_table_build(vm->cpuid, vcpu_count);
+	error = guest_memory_init(&vm->memory, hw->s2_format);
+	if (error)
+		goto fail;
+	error = create_vcpus(vm, vcpu_count);
+	if (error)
+		goto fail_vcpus;
+	*out = vm;
+	return 0;
+
+fail_vcpus:
+	free_vcpus(vm);
+	guest_memory_destroy(&vm->memory);
+fail:
+	heap_free(vm->cpuid);
+	heap_free(vm);
+	return error;
+}
+
+void vm_destroy(struct vm *vm)
+{
+	struct device *device, *after;
+
+	list_for_each_safe(device, after, &vm->devices, struct device, link) {
+		list_remove(&device->link);
+		device->destroy(device);
+	}
+	free_vcpus(vm);
+	guest_memory_destroy(&vm->memory);
+	heap_free(vm->cpuid);
+	heap_free(vm);
+}
+
+void vm_reset(struct vm *vm)
+{
+	struct device *device;
+
+	guest_memory_clear(&vm->memory);
+	spin_lock(&vm->lock);
+	list_for_each(device, &vm->devices, struct device, link)
+		device->reset(device);
+	spin_unlock(&vm->lock);
+	for (unsigned int i = 0; i < vm->vcpu_count; i++)
+		vcpu_reset(vm->vcpus[i], false);
+	vm->stop = VM_STOP_NONE;
+	vm->stop_status = 0;
+	vm->stop_reason[0] = '\0';
+}
+
+void vm_start(struct vm *vm)
+{
+	/* All vCPUs of a VM see the same TSC. */
+	uint64_t tsc_offset = -clock_tsc();
+
+	vm->state = VM_RUNNING;
+	vm->started_ns = clock_now_ns();
+	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
+		struct vcpu *vcpu = vm->vcpus[i];
+
+		vcpu->tsc_offset = tsc_offset;
+		vcpu_set_dirty(vcpu, REG_TSC);
+		vcpu->run_tsc = 0;
+		memset(vcpu->exits, 0, sizeof(vcpu->exits));
+		sched_place(vcpu);
+		/* Cached translations may be those of an earlier run; the first entry drops them. */
+		vcpu->state = VCPU_WAIT_SIPI;
+		vcpu_request(vcpu, REQUEST_TLB_FLUSH | REQUEST_EVENTS);
+	}
+}
+
+void vm_stop(struct vm *vm, enum vm_stop stop, uint32_t status, const char *reason)
+{
+	enum vm_stop none = VM_STOP_NONE;
+
+	/* The first request wins, and only it writes what goes with it. */
+	if (!__atomic_compare_exchange_n(
+		    &vm->stop, &none, stop, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		return;
+	vm->stop_status = status;
+	snprintf(vm->stop_reason, sizeof(vm->stop_reason), "%s", reason ? reason : "");
+	for (unsigned int i = 0; i < vm->vcpu_count; i++)
+		vcpu_request(vm->vcpus[i], REQUEST_STOP);
+}
+
+bool vm_has_stopped(const struct vm *vm)
+{
+	if (vm->stop == VM_STOP_NONE)
+		return false;
+	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
+		if (__atomic_load_n(&vm->vcpus[i]->state, __ATOMIC_ACQUIRE) != VCPU_STOPPED)
+			return false;
+	}
+	return true;
+}
+
+void vm_add_device(struct vm *vm, struct device *device)
+{
+	device->vm = vm;
+	list_add_tail(&vm->devices, &device->link);
+}
