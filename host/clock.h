@@ -14,11 +14,15 @@ struct timer {
 	void (*expired)(struct timer *timer); /* [I] runs on the queue's CPU, interrupts off */
 	uint64_t deadline_tsc;                /* [queue lock] */
 	struct cpu *cpu;                      /* [queue lock] NULL when not armed */
+	struct cpu *home;                     /* [a] where it was armed last */
 	struct timer *child, *next, *prev;    /* [queue lock] pairing heap links */
 };
 
 extern uint64_t clock_tsc_hz; /* [I] after clock_init() */
 
+#ifdef BALLAST_FAKE_CLOCK
+uint64_t clock_tsc(void); /* unit tests: test/unit/fake_clock.c */
+#else
 static inline uint64_t clock_tsc(void)
 {
 	uint32_t low, high;
@@ -26,6 +30,7 @@ static inline uint64_t clock_tsc(void)
 	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
 	return (uint64_t)high << 32 | low;
 }
+#endif
 
 /* Conversions of durations and of instants since TSC 0; they round down and do not overflow. */
 uint64_t clock_ns_from_tsc(uint64_t tsc);
@@ -38,7 +43,10 @@ static inline uint64_t clock_now_ns(void)
 uint64_t clock_wall_ns(void);
 
 void timer_init(struct timer *timer, void (*expired)(struct timer *));
-/* (Re)arm on the calling CPU; a deadline in the past expires in the next window. */
+/*
+ * (Re)arm on the calling CPU; a deadline in the past expires in the next window. Waits for a
+ * callback that runs on another CPU just now.
+ */
 void timer_set(struct timer *timer, uint64_t deadline_tsc);
 /* Disarm, from any CPU. When it returns, the callback is not running and will not run. */
 void timer_cancel(struct timer *timer);

@@ -18,6 +18,15 @@ static inline void spin_lock(struct spinlock *lock)
 		__builtin_ia32_pause();
 }
 
+/* Takes the lock if nobody has it or waits for it. */
+static inline bool spin_trylock(struct spinlock *lock)
+{
+	uint16_t ticket = __atomic_load_n(&lock->owner, __ATOMIC_RELAXED);
+
+	return __atomic_compare_exchange_n(&lock->next, &ticket, (uint16_t)(ticket + 1), false,
+		__ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
 static inline void spin_unlock(struct spinlock *lock)
 {
 	__atomic_store_n(&lock->owner, (uint16_t)(lock->owner + 1), __ATOMIC_RELEASE);

@@ -27,7 +27,11 @@ enum lapic_delivery {
 
 /* An interrupt message, from an ICR, an IOAPIC entry or an MSI. */
 struct apic_message {
-	uint32_t destination;  /* APIC id or logical id, as the mode says */
+	/*
+	 * APIC id or logical id, as the mode says. A physical destination 0xff, all that 8-bit
+	 * senders have for "everybody", is a broadcast as 0xffffffff is: no vCPU has the id 255.
+	 */
+	uint32_t destination;
 	bool logical;
 	bool level;            /* trigger mode: sets TMR, EOI is broadcast to the IOAPICs */
 	bool assert;           /* of a level message: INIT de-assert is false */
@@ -54,14 +58,24 @@ int lapic_waiting_vector(struct vcpu *vcpu);
 /* Does LINT0 pass the PIC's interrupts now (ExtINT unmasked, or the LAPIC disabled)? */
 bool lapic_accepts_extint(struct vcpu *vcpu);
 
-/* The MMIO page, in xAPIC mode; base is below. 4-byte accesses at 16-byte steps; others as hardware. */
+/*
+ * The MMIO page, in xAPIC mode: 4-byte accesses at 16-byte steps; others read what is there and
+ * write nothing. Without vm.lock: the end of a level-triggered interrupt takes it. The page can be
+ * moved, but not over RAM: there the guest would not exit.
+ */
 bool lapic_claims(struct vcpu *vcpu, uint64_t gpa);
 uint64_t lapic_mmio_read(struct vcpu *vcpu, uint64_t gpa, unsigned int size);
 void lapic_mmio_write(struct vcpu *vcpu, uint64_t gpa, unsigned int size, uint64_t value);
 
-/* x2APIC MSRs 0x800-0x8ff, IA32_APIC_BASE, IA32_TSC_DEADLINE. 0, or -EIO for #GP. */
+/*
+ * x2APIC MSRs 0x800-0x8ff, IA32_APIC_BASE, IA32_TSC_DEADLINE. 0, or -EIO for #GP. Without vm.lock,
+ * as above.
+ */
 int lapic_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value) __must_check;
 int lapic_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value) __must_check;
+
+/* The guest moved its TSC (vcpu->tsc_offset): a TSC deadline now falls on another moment. */
+void lapic_tsc_changed(struct vcpu *vcpu);
 
 /* For CPUID: is the APIC enabled in IA32_APIC_BASE, and its current id. */
 bool lapic_enabled(const struct vcpu *vcpu);

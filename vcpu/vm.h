@@ -38,13 +38,17 @@ enum vm_stop {
 
 struct vm;
 
-/* One device of a VM, embedded in the device's own structure. Called under vm.lock. */
+/* One device of a VM, embedded in the device's own structure. */
 struct device {
 	const char *name;
 	struct vm *vm;
 	struct list link;                     /* in vm.devices */
-	void (*reset)(struct device *device); /* to the power-up state */
-	void (*destroy)(struct device *device); /* stop timers, free */
+	void (*reset)(struct device *device); /* to the power-up state; under vm.lock */
+	/*
+	 * Stop timers, free. Without vm.lock: it waits for callbacks, and those take the lock. The
+	 * device does not touch any other one, nor the buses.
+	 */
+	void (*destroy)(struct device *device);
 };
 
 /* An interrupt controller of the platform; embedded in the PIC's and the IOAPIC's structures. */
