@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Which files a configuration names: for boot/, while the firmware can still read them. */
+#include "mgmt/config_lex.h"
+
+/* The path that a line of a VM's section names; false when it names none. */
+static bool line_path(struct span line, char path[CONFIG_PATH_BYTES])
+{
+	struct span key, raw, value, words;
+	enum lex_error error;
+
+	if (lex_assignment(line, &key, &raw) != LEX_OK)
+		return false;
+	if (span_equals(key, "module"))
+		error = lex_module(raw, &value, &words);
+	else if (span_equals(key, "kernel") || span_equals(key, "initrd"))
+		error = lex_value(raw, &value);
+	else
+		return false;
+	return error == LEX_OK && lex_path(value, path) == LEX_OK;
+}
+
+void config_each_file(const char *text, size_t bytes,
+	void (*each)(const char *path, void *argument), void *argument)
+{
+	struct config_reader reader;
+	struct span line, kind, name;
+	char path[CONFIG_PATH_BYTES];
+	bool in_vm = false;
+
+	if (bytes > CONFIG_FILE_BYTES)
+		return;
+	config_reader_init(&reader, text, bytes);
+	while (config_reader_next(&reader, &line)) {
+		if (lex_is_blank(line) || line.length >= CONFIG_LINE_BYTES || lex_bad_byte(line) >= 0)
+			continue;
+		if (span_trim(line).start[0] == '[')
+			in_vm = lex_section(line, &kind, &name) == LEX_OK && span_equals(kind, "vm");
+		else if (in_vm && line_path(line, path))
+			each(path, argument);
+	}
+}
