@@ -6,12 +6,26 @@
 #ifndef BALLAST_HOST_MACHINE_H
 #define BALLAST_HOST_MACHINE_H
 
+#include "host/acpi.h"
 #include "host/cpu.h"
 #include "host/memory.h"
 
 #define MACHINE_MAX_RANGES 256
 #define MACHINE_MAX_FILES 128
 #define MACHINE_PATH_BYTES 128
+
+/* How a part of the physical address space is mapped in the host's own page tables. */
+enum machine_mapping_kind {
+	MAPPING_RAM,          /* cached, writable, never executed */
+	MAPPING_RUNTIME_CODE, /* the firmware's runtime services: as the firmware wants it */
+	MAPPING_RUNTIME_DATA,
+	MAPPING_RUNTIME_MMIO, /* uncached */
+};
+
+struct machine_mapping {
+	struct memory_range range;
+	enum machine_mapping_kind kind;
+};
 
 /* A file of the boot volume, kept in memory: paths are as configured, with backslashes. */
 struct machine_file {
@@ -27,7 +41,13 @@ struct machine {
 	uint64_t ram_bytes;            /* all RAM of the machine, firmware's part included */
 	hpa_t image_start;             /* ballast.efi as loaded */
 	uint64_t image_bytes;
+	struct machine_mapping mappings[MACHINE_MAX_RANGES]; /* sorted; all RAM is among them */
+	size_t mapping_count;
+	hpa_t trampoline;              /* two pages below 1 MiB for starting CPUs; 0: none */
+	uint64_t reset_system;         /* the firmware's ResetSystem; 0: none */
+	uint64_t tsc_at_entry;         /* TSC when the firmware called us */
 	hpa_t acpi_rsdp;               /* 0 when there are no ACPI tables */
+	struct acpi_info acpi;         /* all zero when there are no ACPI tables */
 	uint32_t apic_ids[CPU_MAX];    /* usable CPUs, the boot CPU first */
 	size_t cpu_count;
 	uint16_t serial_port;          /* I/O port of the console's 16550 */

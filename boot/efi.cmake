@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# ballast.efi, from the lists of all folders: compiled freestanding, linked with GNU-EFI's start-up
+# code as a position-independent ELF program, and turned into a PE32+ image. It is linked twice: the
+# first result gives the names and addresses for backtraces, which lie behind all code.
+find_file(EFI_CRT0 crt0-efi-x86_64.o PATHS /usr/lib /usr/lib64 /usr/lib64/gnuefi /usr/lib/gnuefi)
+find_library(EFI_LIBRARY gnuefi)
+find_path(EFI_INCLUDE efi.h PATH_SUFFIXES efi)
+find_program(PYTHON python3 REQUIRED)
+if(NOT EFI_CRT0 OR NOT EFI_LIBRARY OR NOT EFI_INCLUDE)
+	message(STATUS "GNU-EFI not found: ballast.efi is not built")
+	return()
+endif()
+
+set(BALLAST_EFI_FOLDERS "LIB;HOST;EPT;VCPU;VMX;SVM;DEVICES;BALLOON;MGMT;BOOT" CACHE STRING
+	"Folders whose sources make ballast.efi")
+set(BALLAST_EFI_EXTRA "" CACHE STRING "More sources for it: experiments outside the tree")
+mark_as_advanced(BALLAST_EFI_FOLDERS BALLAST_EFI_EXTRA)
+set(efi_sources ${BALLAST_EFI_EXTRA})
+foreach(folder ${BALLAST_EFI_FOLDERS})
+	list(APPEND efi_sources ${${folder}_SOURCES})
+endforeach()
+
+add_library(ballast_objects OBJECT ${efi_sources})
+target_include_directories(ballast_objects PRIVATE ${CMAKE_SOURCE_DIR})
+target_include_directories(ballast_objects SYSTEM PRIVATE ${EFI_INCLUDE} ${EFI_INCLUDE}/x86_64)
+target_compile_definitions(ballast_objects PRIVATE BALLAST_VERSION="${PROJECT_VERSION}"
+	GNU_EFI_USE_MS_ABI)
+target_compile_options(ballast_objects PRIVATE
+	$<$<COMPILE_LANGUAGE:C>:${BALLAST_WARNINGS}
+		-O2 -g -ffreestanding -fpie -fno-plt -mgeneral-regs-only -mno-red-zone
+		-fno-stack-protector -fno-strict-aliasing -fwrapv -fno-delete-null-pointer-checks
+		-fno-asynchronous-unwind-tables -fno-unwind-tables -fcf-protection=none
+		-fno-common -fno-tree-loop-distribute-patterns -maccumulate-outgoing-args
+		-ffile-prefix-map=${CMAKE_SOURCE_DIR}=. -ffile-prefix-map=${CMAKE_BINARY_DIR}=build
+		-include ${CMAKE_SOURCE_DIR}/boot/hidden.h>
+	$<$<COMPILE_LANGUAGE:ASM_NASM>:-I${CMAKE_SOURCE_DIR}/ -Werror>)
+
+set(efi_flags -nostdlib -znocombreloc -znoexecstack -zmax-page-size=4096 -shared -Bsymbolic
+	--no-undefined --build-id=none --gc-sections --hash-style=sysv
+	-T ${CMAKE_SOURCE_DIR}/boot/efi.lds)
+set(efi_inputs ${EFI_CRT0} $<TARGET_OBJECTS:ballast_objects>)
+set(efi_dir ${CMAKE_BINARY_DIR}/efi)
+file(MAKE_DIRECTORY ${efi_dir})
+
+set(efi_symbols ${PYTHON} ${CMAKE_SOURCE_DIR}/boot/symbols.py ${CMAKE_NM})
+set(efi_assemble ${CMAKE_C_COMPILER} -c -o)
+add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/ballast.efi ${CMAKE_BINARY_DIR}/ballast.elf
+	COMMAND ${efi_symbols} - ${efi_dir}/symbols0.s
+	COMMAND ${efi_assemble} ${efi_dir}/symbols0.o ${efi_dir}/symbols0.s
+	COMMAND ${CMAKE_LINKER} ${efi_flags} -o ${efi_dir}/pass1.elf ${efi_inputs}
+		${efi_dir}/symbols0.o ${EFI_LIBRARY}
+	COMMAND ${efi_symbols} ${efi_dir}/pass1.elf ${efi_dir}/symbols.s
+	COMMAND ${efi_assemble} ${efi_dir}/symbols.o ${efi_dir}/symbols.s
+	COMMAND ${CMAKE_LINKER} ${efi_flags} -o ${CMAKE_BINARY_DIR}/ballast.elf ${efi_inputs}
+		${efi_dir}/symbols.o ${EFI_LIBRARY}
+	COMMAND ${CMAKE_OBJCOPY} --strip-all -j .text -j .rodata -j .dynamic -j .rela -j .data
+		-j .bss -j .reloc --target efi-app-x86_64 --subsystem=10
+		${CMAKE_BINARY_DIR}/ballast.elf ${CMAKE_BINARY_DIR}/ballast.efi
+	DEPENDS ballast_objects $<TARGET_OBJECTS:ballast_objects>
+		${CMAKE_SOURCE_DIR}/boot/efi.lds ${CMAKE_SOURCE_DIR}/boot/symbols.py
+	COMMENT "Linking ballast.efi"
+	COMMAND_EXPAND_LISTS VERBATIM)
+add_custom_target(ballast_efi ALL DEPENDS ${CMAKE_BINARY_DIR}/ballast.efi)

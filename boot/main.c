@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The order in which the host comes to life. */
+#include "boot/boot.h"
+
+#include "host/apic.h"
+#include "host/clock.h"
+#include "host/init.h"
+#include "host/ioapic.h"
+#include "host/irq.h"
+#include "host/log.h"
+#include "host/serial.h"
+#include "vcpu/hw.h"
+#include "vcpu/sched.h"
+
+static uint32_t released; /* [a] other CPUs may run guests */
+
+/* What every CPU but the first does, from the end of its own start-up. */
+static void secondary_main(void)
+{
+	while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE))
+		cpu_idle();
+	if (hw && hw->cpu_enable(this_cpu())) {
+		log_line("cpu %u: virtualization cannot be enabled; it stays idle",
+			 this_cpu()->id);
+		return;
+	}
+	sched_cpu_loop();
+}
+
+static void release_secondaries(void)
+{
+	__atomic_store_n(&released, 1, __ATOMIC_RELEASE);
+	for (unsigned int id = 1; id < cpu_count(); id++)
+		cpu_kick(cpu_by_id(id));
+}
+
+/* Own memory: page tables, and then an allocator for all that they do not take. */
+static void memory_init(struct cpu_area *area)
+{
+	struct memory_range tables = {
+		.start = host_phys(area + 1),
+		.bytes = mmu_pool_bytes(),
+	};
+	struct memory_range taken;
+
+	if (tables.start + tables.bytes > boot_pool.start + boot_pool.bytes)
+		panic("%lu bytes of free memory are too few", boot_pool.bytes);
+	taken.start = boot_pool.start;
+	taken.bytes = sizeof(*area) + mmu_init(tables);
+	memmap_make_free_list(taken);
+	frame_init(machine.memory, machine.memory_count);
+	descriptor_unmap_guards(area);
+}
+
+void ballast_main(void)
+{
+	struct cpu_area *area = host_ptr(boot_pool.start);
+
+	page_zero(area->page, PAGE_SIZE);
+	serial_init();
+	cpu_init_boot(area, machine.apic_ids[0]);
+	memory_init(area);
+	irq_init();
+	apic_init();
+	clock_init();
+	apic_timer_init();
+	timer_init_cpu(this_cpu());
+	ioapic_init();
+	serial_start();
+	smp_init(secondary_main);
+	if (sched_init())
+		panic("no memory for the scheduler");
+	if (hw && hw->cpu_enable(this_cpu()))
+		panic("virtualization cannot be enabled on the boot CPU");
+	release_secondaries();
+	mgmt_main();
+	panic("mgmt_main() returned");
+}

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: BSD-2-Clause
+set(BOOT_SOURCES
+	boot/absent.c
+	boot/efi_main.c
+	boot/files.c
+	boot/firmware.c
+	boot/main.c
+	boot/memmap.c
+	boot/processors.c
+)

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Time from the TSC. Its frequency is measured against the ACPI PM timer, or else channel 2 of the
+ * 8254, over the time that the firmware spends loading files, so that measuring costs nothing. What
+ * CPUID says of the frequency is taken when the measurement agrees, for it is exact; or when there
+ * is nothing to measure with.
+ */
+#include "host/clock.h"
+
+#include "host/init.h"
+#include "host/log.h"
+#include "host/machine.h"
+#include "host/x86.h"
+
+#define PM_TIMER_HZ 3579545ULL
+#define PM_TIMER_MASK 0xffffff /* its width at least; wider ones are read as that wide */
+#define PIT_HZ 1193182ULL
+#define PIT_CHANNEL2 0x42
+#define PIT_COMMAND 0x43
+#define PIT_GATE 0x61
+#define PIT_LONGEST 0xffff
+
+/* Long enough for 50 ppm with the PM timer's resolution. */
+#define LONG_ENOUGH_NS (10 * NS_PER_MS)
+/* The PM timer wraps after 4.6 s: a sample later than this does not count. */
+#define SAMPLE_LIMIT_NS (4 * NS_PER_SEC)
+#define SPIN_BUDGET 20000000
+
+enum reference {
+	REFERENCE_NONE,
+	REFERENCE_PM_TIMER,
+	REFERENCE_PIT,
+};
+
+uint64_t clock_tsc_hz;
+
+static uint64_t ns_per_tsc;  /* [I] 40 fractional bits */
+static uint64_t tsc_per_ns;  /* [I] 40 fractional bits */
+
+static enum reference reference;
+static uint64_t start_tsc, last_tsc;
+static uint32_t last_pm;
+static uint64_t pm_ticks; /* from start_tsc to last_tsc */
+static bool frozen;       /* a sample came too late: the interval ends before it */
+
+static inline uint64_t multiply_shift_40(uint64_t a, uint64_t b)
+{
+	return (uint64_t)(((unsigned __int128)a * b) >> 40);
+}
+
+uint64_t clock_ns_from_tsc(uint64_t tsc)
+{
+	return multiply_shift_40(tsc, ns_per_tsc);
+}
+
+uint64_t clock_tsc_from_ns(uint64_t ns)
+{
+	return multiply_shift_40(ns, tsc_per_ns);
+}
+
+uint64_t clock_wall_ns(void)
+{
+	return machine.wall_ns_at_boot + clock_ns_from_tsc(clock_tsc() - machine.tsc_at_wall);
+}
+
+static void set_frequency(uint64_t hz)
+{
+	clock_tsc_hz = hz;
+	ns_per_tsc = mul_div(NS_PER_SEC, BIT(40), hz);
+	tsc_per_ns = mul_div(hz, BIT(40), NS_PER_SEC);
+}
+
+static uint32_t pm_read(void)
+{
+	return in32(machine.acpi.pm_timer.port) & PM_TIMER_MASK;
+}
+
+static void pit_start(void)
+{
+	out8(PIT_GATE, (uint8_t)((in8(PIT_GATE) & ~2) | 1));
+	out8(PIT_COMMAND, 0xb0); /* channel 2, both bytes, mode 0: its output rises at the end */
+	out8(PIT_CHANNEL2, PIT_LONGEST & 0xff);
+	out8(PIT_CHANNEL2, PIT_LONGEST >> 8);
+}
+
+static bool pit_ended(void)
+{
+	return in8(PIT_GATE) & 0x20;
+}
+
+static uint32_t pit_ticks(void)
+{
+	uint32_t count;
+
+	out8(PIT_COMMAND, 0x80); /* latch channel 2 */
+	count = in8(PIT_CHANNEL2);
+	count |= (uint32_t)in8(PIT_CHANNEL2) << 8;
+	return PIT_LONGEST - count;
+}
+
+void clock_start(void)
+{
+	if (machine.acpi.pm_timer.port && machine.acpi.pm_timer.bytes == 4) {
+		reference = REFERENCE_PM_TIMER;
+		last_pm = pm_read();
+	} else {
+		reference = REFERENCE_PIT;
+		pit_start();
+	}
+	start_tsc = clock_tsc();
+	last_tsc = start_tsc;
+}
+
+void clock_sample(void)
+{
+	uint64_t now, hz;
+	uint32_t pm;
+
+	if (reference != REFERENCE_PM_TIMER || frozen)
+		return;
+	pm = pm_read();
+	now = clock_tsc();
+	/* Once there is an estimate, see whether the timer may have wrapped since the last look. */
+	if (pm_ticks > PM_TIMER_HZ / 1000) {
+		hz = mul_div(last_tsc - start_tsc, PM_TIMER_HZ, pm_ticks);
+		if (now - last_tsc > hz / NS_PER_SEC * SAMPLE_LIMIT_NS) {
+			frozen = true;
+			return;
+		}
+	}
+	pm_ticks += (pm - last_pm) & PM_TIMER_MASK;
+	last_pm = pm;
+	last_tsc = now;
+}
+
+/* Hertz by the PM timer over at least `ns`, spinning for what is missing; 0 if it stands still. */
+static uint64_t measure_pm_timer(uint64_t ns)
+{
+	uint64_t needed = ns * PM_TIMER_HZ / NS_PER_SEC;
+
+	for (unsigned int i = 0; i < SPIN_BUDGET; i++) {
+		clock_sample();
+		if (pm_ticks >= needed)
+			return mul_div(last_tsc - start_tsc, PM_TIMER_HZ, pm_ticks);
+		if (frozen)
+			break;
+		__builtin_ia32_pause();
+	}
+	return 0;
+}
+
+static uint64_t measure_pit(uint64_t ns)
+{
+	uint64_t needed = ns * PIT_HZ / NS_PER_SEC, now;
+	uint32_t ticks;
+
+	if (pit_ended()) {
+		pit_start();
+		start_tsc = clock_tsc();
+	}
+	for (unsigned int i = 0; i < SPIN_BUDGET && !pit_ended(); i++) {
+		ticks = pit_ticks();
+		now = clock_tsc();
+		/* A little more than the whole: it wrapped between the look at its output and here. */
+		if (ticks >= needed && ticks < PIT_LONGEST)
+			return mul_div(now - start_tsc, PIT_HZ, ticks);
+		__builtin_ia32_pause();
+	}
+	return 0;
+}
+
+/* TSC frequency as CPUID tells it (Intel SDM vol. 3, "Invariant Time-Keeping"); 0: it does not. */
+static uint64_t frequency_by_cpuid(void)
+{
+	uint32_t leaves = cpuid(0, 0).eax;
+	struct cpuid_result ratio, speed = {0};
+
+	if (leaves < 0x15)
+		return 0;
+	ratio = cpuid(0x15, 0);
+	if (leaves >= 0x16)
+		speed = cpuid(0x16, 0);
+	if (ratio.eax && ratio.ebx && ratio.ecx)
+		return mul_div(ratio.ecx, ratio.ebx, ratio.eax);
+	return (speed.eax & 0xffff) * 1000000ULL;
+}
+
+static bool agree(uint64_t a, uint64_t b)
+{
+	uint64_t difference = a > b ? a - b : b - a;
+
+	return difference < b / 100;
+}
+
+void clock_init(void)
+{
+	uint64_t told = frequency_by_cpuid(), measured = 0;
+	uint64_t enough = told ? NS_PER_MS : LONG_ENOUGH_NS;
+
+	/* Coarsely first: that is enough to believe CPUID. */
+	for (; enough <= LONG_ENOUGH_NS; enough = LONG_ENOUGH_NS) {
+		if (reference == REFERENCE_PM_TIMER)
+			measured = measure_pm_timer(enough);
+		if (!measured)
+			measured = measure_pit(enough);
+		if ((told && agree(measured, told)) || enough == LONG_ENOUGH_NS)
+			break;
+	}
+	if (told && (!measured || agree(measured, told)))
+		measured = told;
+	if (!measured)
+		panic("no way to measure the TSC: neither ACPI PM timer nor 8254 count");
+	set_frequency(measured);
+	if (cpuid(0x80000000, 0).eax < 0x80000007 || !(cpuid(0x80000007, 0).edx & BIT(8)))
+		log_note("the TSC is not said to be invariant: time may drift");
+}

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The frame allocator: a binary buddy system over all memory, up to 1 GiB a block. Records are
+ * made for each GiB that has memory. To start fast on large machines, only the first record of
+ * each 2 MiB (a chunk) is written at the start; the others when their chunk is first split.
+ *
+ * Locks: frame_lock is a leaf.
+ */
+#include "host/frame.h"
+
+#include "host/lock.h"
+#include "host/log.h"
+#include "host/machine.h"
+#include "lib/string.h"
+
+#define FRAME_ADDRESS_BITS (32 + PAGE_SHIFT)
+#define CHUNK_FRAMES (1U << FRAME_ORDER_2M)
+#define REGION_SHIFT FRAME_ORDER_1G
+#define REGION_FRAMES (1U << REGION_SHIFT)
+
+/* The records of one GiB, up to its last frame that is memory, in whole chunks. */
+struct region {
+	struct frame *records; /* [I] */
+	uint32_t count;        /* [I] */
+};
+
+static struct region *regions; /* [I] */
+static uint32_t region_count;  /* [I] */
+
+static struct spinlock frame_lock;
+static uint32_t free_heads[FRAME_ORDERS];     /* [frame_lock] */
+static uint64_t use_frames[FRAME_USES];       /* [frame_lock] */
+static uint64_t total_frames;                 /* [I] */
+
+struct frame *frame_record(uint32_t number)
+{
+	uint32_t index = number >> REGION_SHIFT, within = number & (REGION_FRAMES - 1);
+
+	if (index >= region_count || within >= regions[index].count)
+		return NULL;
+	return &regions[index].records[within];
+}
+
+/* The record of a frame that is known to be memory. */
+static inline struct frame *record(uint32_t number)
+{
+	return &regions[number >> REGION_SHIFT].records[number & (REGION_FRAMES - 1)];
+}
+
+static void chunk_make_ready(uint32_t number)
+{
+	struct frame *first = record(number & ~(CHUNK_FRAMES - 1));
+
+	if (first->ready)
+		return;
+	for (uint32_t i = 1; i < CHUNK_FRAMES; i++)
+		first[i] = (struct frame){.order = FRAME_ORDER_TAIL};
+	first->ready = 1;
+}
+
+static void list_push(uint32_t number, unsigned int order)
+{
+	struct frame *frame = record(number);
+
+	frame->next = free_heads[order];
+	frame->prev = FRAME_NONE;
+	if (frame->next != FRAME_NONE)
+		record(frame->next)->prev = number;
+	free_heads[order] = number;
+}
+
+static void list_take(uint32_t number, unsigned int order)
+{
+	struct frame *frame = record(number);
+
+	if (frame->next != FRAME_NONE)
+		record(frame->next)->prev = frame->prev;
+	if (frame->prev != FRAME_NONE)
+		record(frame->prev)->next = frame->next;
+	else
+		free_heads[order] = frame->next;
+}
+
+static void set_head(uint32_t number, unsigned int order, enum frame_use use)
+{
+	struct frame *frame;
+
+	if (order < FRAME_ORDER_2M)
+		chunk_make_ready(number);
+	frame = record(number);
+	frame->use = (uint8_t)use;
+	frame->order = (uint8_t)order;
+	frame->slab_class = 0;
+}
+
+/* Free a block whose head says what it was used for, joining it with its free buddies. */
+static void release(uint32_t number, unsigned int order)
+{
+	if (order < FRAME_ORDER_2M)
+		chunk_make_ready(number);
+	while (order < FRAME_ORDERS - 1) {
+		uint32_t buddy = number ^ (1U << order);
+		struct frame *other = frame_record(buddy);
+
+		if (!other || other->use != FRAME_FREE || other->order != order)
+			break;
+		list_take(buddy, order);
+		record(number | buddy)->order = FRAME_ORDER_TAIL;
+		record(number | buddy)->use = FRAME_RESERVED;
+		number &= buddy;
+		order++;
+	}
+	set_head(number, order, FRAME_FREE);
+	list_push(number, order);
+}
+
+/*
+ * Split blocks in use until `number` heads one of `order`: memory that was allocated as one block
+ * may come back in pieces. NULL when no block in use contains it.
+ */
+static struct frame *isolate(uint32_t number, unsigned int order)
+{
+	uint32_t head = number & ~(CHUNK_FRAMES - 1);
+	struct frame *frame = frame_record(head);
+	unsigned int from = order;
+
+	if (!frame)
+		return NULL;
+	if (!frame->ready && from < FRAME_ORDER_2M)
+		from = FRAME_ORDER_2M;
+	for (; from < FRAME_ORDERS; from++) {
+		head = number & ~((1U << from) - 1);
+		frame = frame_record(head);
+		if (frame && frame->order != FRAME_ORDER_TAIL)
+			break;
+	}
+	if (from == FRAME_ORDERS || frame->order < from || frame->use <= FRAME_FREE)
+		return NULL;
+	while (frame->order > order) {
+		unsigned int half = frame->order - 1U;
+		uint32_t second = head + (1U << half);
+
+		set_head(head, half, frame->use);
+		set_head(second, half, frame->use);
+		if (number >= second)
+			head = second;
+		frame = record(head);
+	}
+	return frame;
+}
+
+hpa_t frame_alloc(unsigned int order, enum frame_use use)
+{
+	unsigned int from = order;
+	uint32_t number;
+
+	spin_lock(&frame_lock);
+	while (from < FRAME_ORDERS && free_heads[from] == FRAME_NONE)
+		from++;
+	if (from >= FRAME_ORDERS) {
+		spin_unlock(&frame_lock);
+		return HPA_NONE;
+	}
+	number = free_heads[from];
+	list_take(number, from);
+	while (from > order) {
+		from--;
+		set_head(number + (1U << from), from, FRAME_FREE);
+		list_push(number + (1U << from), from);
+	}
+	set_head(number, order, use);
+	use_frames[FRAME_FREE] -= 1ULL << order;
+	use_frames[use] += 1ULL << order;
+	spin_unlock(&frame_lock);
+	return (hpa_t)number << PAGE_SHIFT;
+}
+
+hpa_t frame_alloc_zeroed(unsigned int order, enum frame_use use)
+{
+	hpa_t start = frame_alloc(order, use);
+
+	if (start != HPA_NONE)
+		page_zero(host_ptr(start), PAGE_SIZE << order);
+	return start;
+}
+
+void frame_free(hpa_t start, unsigned int order)
+{
+	uint32_t number = frame_number(start);
+	struct frame *frame;
+
+	spin_lock(&frame_lock);
+	frame = start >> FRAME_ADDRESS_BITS ? NULL : isolate(number, order);
+	if (!frame || frame->order != order || (start & ((PAGE_SIZE << order) - 1)))
+		panic("frame_free: 0x%lx order %u is no block in use", start, order);
+	use_frames[frame->use] -= 1ULL << order;
+	use_frames[FRAME_FREE] += 1ULL << order;
+	release(number, order);
+	spin_unlock(&frame_lock);
+}
+
+void frame_get_stats(struct memory_stats *stats)
+{
+	spin_lock(&frame_lock);
+	stats->total_frames = total_frames;
+	memcpy(stats->frames, use_frames, sizeof(use_frames));
+	stats->largest_free_order = 0;
+	for (unsigned int order = 0; order < FRAME_ORDERS; order++)
+		if (free_heads[order] != FRAME_NONE)
+			stats->largest_free_order = order;
+	spin_unlock(&frame_lock);
+}
+
+/* A working copy of the ranges, from whose ends the records are carved. */
+static struct memory_range left[MACHINE_MAX_RANGES];
+static size_t left_count;
+
+/* `bytes` from the end of the last range that has room, looking at `near` first. */
+static void *carve(uint64_t bytes, hpa_t near_start, hpa_t near_end)
+{
+	struct memory_range *best = NULL;
+
+	bytes = ROUND_UP(bytes, PAGE_SIZE);
+	for (size_t i = 0; i < left_count; i++) {
+		struct memory_range *range = &left[i];
+		bool near = range->start < near_end && range->start + range->bytes > near_start;
+
+		if (range->bytes >= bytes && (!best || near || range->bytes > best->bytes))
+			best = range;
+		if (best == range && near)
+			break;
+	}
+	if (!best)
+		panic("no room for %lu bytes of frame records", bytes);
+	best->bytes -= bytes;
+	use_frames[FRAME_HOST] += bytes >> PAGE_SHIFT;
+	return host_ptr(best->start + best->bytes);
+}
+
+/* How many frames of a region have records: up to the end of its memory, in whole chunks. */
+static uint32_t region_extent(const struct memory_range *ranges, size_t count, uint32_t index)
+{
+	uint64_t first = (uint64_t)index << REGION_SHIFT, extent = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		uint64_t start = ranges[i].start >> PAGE_SHIFT;
+		uint64_t end = start + (ranges[i].bytes >> PAGE_SHIFT);
+
+		if (start < first + REGION_FRAMES && end > first)
+			extent = MAX(extent, MIN(end - first, REGION_FRAMES));
+	}
+	return (uint32_t)ROUND_UP(extent, CHUNK_FRAMES);
+}
+
+static void make_records(const struct memory_range *ranges, size_t count)
+{
+	for (uint32_t i = 0; i < region_count; i++) {
+		uint32_t frames = region_extent(ranges, count, i);
+		struct frame *records;
+
+		regions[i] = (struct region){0};
+		if (!frames)
+			continue;
+		records = carve(frames * sizeof(struct frame), (hpa_t)i << 30,
+				(hpa_t)(i + 1) << 30);
+		for (uint32_t chunk = 0; chunk < frames; chunk += CHUNK_FRAMES)
+			records[chunk] = (struct frame){.order = FRAME_ORDER_TAIL};
+		regions[i] = (struct region){.records = records, .count = frames};
+	}
+}
+
+/* Hand out a range in the largest naturally aligned blocks. */
+static void add_range(const struct memory_range *range)
+{
+	uint64_t at = range->start >> PAGE_SHIFT, end = at + (range->bytes >> PAGE_SHIFT);
+
+	while (at < end) {
+		unsigned int order = at ? (unsigned int)__builtin_ctzll(at) : FRAME_ORDERS - 1;
+
+		order = MIN(order, (unsigned int)FRAME_ORDERS - 1);
+		while (at + (1ULL << order) > end)
+			order--;
+		use_frames[FRAME_FREE] += 1ULL << order;
+		release((uint32_t)at, order);
+		at += 1ULL << order;
+	}
+}
+
+void frame_init(const struct memory_range *ranges, size_t count)
+{
+	hpa_t limit = 0;
+
+	left_count = 0;
+	total_frames = 0;
+	memset(use_frames, 0, sizeof(use_frames));
+	for (unsigned int order = 0; order < FRAME_ORDERS; order++)
+		free_heads[order] = FRAME_NONE;
+	for (size_t i = 0; i < count && i < ARRAY_SIZE(left); i++) {
+		struct memory_range range = ranges[i];
+
+		if (range.start >> FRAME_ADDRESS_BITS)
+			break;
+		range.bytes = MIN(range.bytes, (1ULL << FRAME_ADDRESS_BITS) - range.start);
+		limit = range.start + range.bytes;
+		total_frames += range.bytes >> PAGE_SHIFT;
+		left[left_count++] = range;
+	}
+	region_count = (uint32_t)((limit + GIB(1) - 1) >> 30);
+	regions = carve(region_count * sizeof(struct region), 0, 0);
+	make_records(ranges, left_count);
+	for (size_t i = 0; i < left_count; i++)
+		add_range(&left[i]);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Power off and reset: the firmware's ResetSystem first, then what ACPI tells of the hardware, then
+ * what PCs have always had. The other CPUs are stopped before.
+ */
+#include "host/clock.h"
+#include "host/log.h"
+#include "host/machine.h"
+#include "host/panic.h"
+#include "host/serial.h"
+#include "host/x86.h"
+
+/* EFI_RESET_TYPE (UEFI specification, "ResetSystem()"). */
+enum efi_reset {
+	EFI_RESET_COLD = 0,
+	EFI_RESET_SHUTDOWN = 2,
+};
+
+#define SLEEP_ENABLE BIT(13)
+#define SLEEP_TYPE_SHIFT 10
+#define SLEEP_TYPE_MASK (7 << SLEEP_TYPE_SHIFT)
+#define WAIT_NS (500 * NS_PER_MS)
+
+static void wait(void)
+{
+	uint64_t end = clock_tsc() + clock_tsc_from_ns(WAIT_NS);
+
+	while (clock_tsc() < end)
+		__builtin_ia32_pause();
+}
+
+static void firmware_reset(enum efi_reset type)
+{
+	void __attribute__((ms_abi)) (*reset_system)(uint32_t type, uint64_t status,
+						     uint64_t bytes, void *data);
+
+	if (!machine.reset_system)
+		return;
+	reset_system = (void *)(uintptr_t)machine.reset_system;
+	reset_system(type, 0, 0, NULL);
+	wait();
+}
+
+static void write_sleep(struct acpi_port control, uint8_t type)
+{
+	uint16_t value;
+
+	if (!control.port)
+		return;
+	value = in16(control.port);
+	value = (uint16_t)((value & ~(SLEEP_TYPE_MASK | SLEEP_ENABLE)) |
+			   (uint16_t)(type << SLEEP_TYPE_SHIFT) | SLEEP_ENABLE);
+	out16(control.port, value);
+}
+
+static void acpi_power_off(void)
+{
+	if (!machine.acpi.has_s5)
+		return;
+	write_sleep(machine.acpi.pm1a_control, machine.acpi.s5_type_a);
+	write_sleep(machine.acpi.pm1b_control, machine.acpi.s5_type_b);
+	wait();
+}
+
+static void triple_fault(void)
+{
+	static const struct {
+		uint16_t limit;
+		uint64_t base;
+	} __packed no_idt = {0, 0};
+
+	__asm__ volatile("lidt %0; ud2" : : "m"(no_idt));
+}
+
+static void last_words(void)
+{
+	serial_flush();
+	panic_stop_others();
+}
+
+void machine_power_off(void)
+{
+	last_words();
+	firmware_reset(EFI_RESET_SHUTDOWN);
+	acpi_power_off();
+	serial_write_panic("This machine does not power itself off: switch it off now.\r\n", 60);
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
+void machine_reboot(void)
+{
+	last_words();
+	firmware_reset(EFI_RESET_COLD);
+	if (machine.acpi.reset_port.port) {
+		out8(machine.acpi.reset_port.port, machine.acpi.reset_value);
+		wait();
+	}
+	out8(0xcf9, 0x02);
+	out8(0xcf9, 0x06);
+	wait();
+	out8(0x64, 0xfe);
+	wait();
+	triple_fault();
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}

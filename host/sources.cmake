@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: BSD-2-Clause
+set(HOST_SOURCES
+	host/acpi.c
+	host/apic.c
+	host/clock.c
+	host/cpu.c
+	host/descriptor.c
+	host/frame.c
+	host/heap.c
+	host/ioapic.c
+	host/irq.c
+	host/log.c
+	host/machine.c
+	host/mmu.c
+	host/page.c
+	host/panic.c
+	host/power.c
+	host/serial.c
+	host/smp.c
+	host/symbols.c
+	host/timer.c
+	host/trampoline.asm
+	host/trap.c
+	host/trap_entry.asm
+)

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One queue of timers for each CPU: a pairing heap by deadline. The hardware is programmed only
+ * when an earlier deadline than the programmed one appears; an interrupt that finds nothing due,
+ * because its timer was cancelled or moved, just programs the next one.
+ *
+ * Locks: a queue's lock is a leaf, and not held while a callback runs.
+ */
+#include "host/timer.h"
+
+#include "host/apic.h"
+#include "host/cpu.h"
+#include "host/init.h"
+#include "host/lock.h"
+#include "host/log.h"
+#include "host/memory.h"
+
+#define NOT_PROGRAMMED (~0ULL)
+#define CALLBACKS_PER_INTERRUPT 32
+#define SHORTEST_GAP_NS 5000
+
+static uint64_t shortest_gap_tsc; /* [I] */
+
+struct timer_queue {
+	struct spinlock lock;
+	struct timer *first;     /* [lock] the heap's root */
+	struct timer *expiring;  /* [lock] whose callback is running */
+	uint64_t programmed_tsc; /* [lock] what the hardware waits for */
+};
+
+/* Of two heaps, the later becomes the first child of the earlier. `prev` of a first child is its
+ * parent, of the others the sibling before. */
+static struct timer *meld(struct timer *a, struct timer *b)
+{
+	if (!a || !b)
+		return a ? a : b;
+	if (b->deadline_tsc < a->deadline_tsc) {
+		struct timer *swap = a;
+
+		a = b;
+		b = swap;
+	}
+	b->prev = a;
+	b->next = a->child;
+	if (b->next)
+		b->next->prev = b;
+	a->child = b;
+	return a;
+}
+
+/* Join a list of siblings: pairs from left to right, then the pairs from right to left. */
+static struct timer *meld_siblings(struct timer *list)
+{
+	struct timer *pairs = NULL, *heap = NULL;
+
+	while (list) {
+		struct timer *a = list, *b = a->next;
+
+		list = b ? b->next : NULL;
+		a->next = NULL;
+		if (b)
+			b->next = NULL;
+		a = meld(a, b);
+		a->next = pairs;
+		pairs = a;
+	}
+	while (pairs) {
+		struct timer *rest = pairs->next;
+
+		pairs->next = NULL;
+		heap = meld(heap, pairs);
+		pairs = rest;
+	}
+	if (heap)
+		heap->prev = NULL;
+	return heap;
+}
+
+static void queue_remove(struct timer_queue *queue, struct timer *timer)
+{
+	struct timer *rest;
+
+	if (timer != queue->first) {
+		if (timer->prev->child == timer)
+			timer->prev->child = timer->next;
+		else
+			timer->prev->next = timer->next;
+		if (timer->next)
+			timer->next->prev = timer->prev;
+		rest = meld_siblings(timer->child);
+		queue->first = meld(queue->first, rest);
+	} else {
+		queue->first = meld_siblings(timer->child);
+	}
+	timer->child = NULL;
+	timer->next = NULL;
+	timer->prev = NULL;
+	__atomic_store_n(&timer->cpu, NULL, __ATOMIC_RELEASE);
+}
+
+static void queue_program(struct timer_queue *queue, uint64_t deadline_tsc)
+{
+	if (deadline_tsc >= queue->programmed_tsc)
+		return;
+	queue->programmed_tsc = deadline_tsc;
+	apic_timer_program(deadline_tsc);
+}
+
+/* Lock the queue that an armed timer is in; NULL when it is in none. It may move meanwhile. */
+static struct timer_queue *lock_queue_of(struct timer *timer)
+{
+	for (;;) {
+		struct cpu *cpu = __atomic_load_n(&timer->cpu, __ATOMIC_ACQUIRE);
+
+		if (!cpu)
+			return NULL;
+		spin_lock(&cpu->timers->lock);
+		if (__atomic_load_n(&timer->cpu, __ATOMIC_RELAXED) == cpu)
+			return cpu->timers;
+		spin_unlock(&cpu->timers->lock);
+	}
+}
+
+void timer_init(struct timer *timer, void (*expired)(struct timer *))
+{
+	*timer = (struct timer){.expired = expired};
+}
+
+/* Wait out a callback that runs on another CPU just now; it can only be the timer's last home. */
+static void wait_for_callback(const struct timer *timer)
+{
+	const struct cpu *home = __atomic_load_n(&timer->home, __ATOMIC_ACQUIRE);
+
+	if (!home || home == this_cpu())
+		return;
+	while (__atomic_load_n(&home->timers->expiring, __ATOMIC_ACQUIRE) == timer)
+		__builtin_ia32_pause();
+}
+
+void timer_set(struct timer *timer, uint64_t deadline_tsc)
+{
+	struct cpu *cpu = this_cpu();
+	struct timer_queue *queue = cpu->timers;
+	struct timer_queue *old = lock_queue_of(timer);
+
+	if (old)
+		queue_remove(old, timer);
+	if (old != queue) {
+		if (old)
+			spin_unlock(&old->lock);
+		wait_for_callback(timer);
+		spin_lock(&queue->lock);
+	}
+	timer->deadline_tsc = deadline_tsc;
+	queue->first = meld(queue->first, timer);
+	__atomic_store_n(&timer->home, cpu, __ATOMIC_RELEASE);
+	__atomic_store_n(&timer->cpu, cpu, __ATOMIC_RELEASE);
+	/* While callbacks run, timer_interrupt() programs the hardware once, at its end. */
+	if (!queue->expiring)
+		queue_program(queue, deadline_tsc);
+	spin_unlock(&queue->lock);
+}
+
+void timer_cancel(struct timer *timer)
+{
+	/* A callback that is waited for may arm its timer again: then once more. */
+	do {
+		struct timer_queue *queue = lock_queue_of(timer);
+
+		if (queue) {
+			queue_remove(queue, timer);
+			spin_unlock(&queue->lock);
+		}
+		wait_for_callback(timer);
+	} while (timer_armed(timer));
+}
+
+void timer_interrupt(void)
+{
+	struct timer_queue *queue = this_cpu()->timers;
+	uint64_t now = clock_tsc();
+	struct timer *timer;
+
+	spin_lock(&queue->lock);
+	queue->programmed_tsc = NOT_PROGRAMMED;
+	for (unsigned int i = 0; i < CALLBACKS_PER_INTERRUPT; i++) {
+		timer = queue->first;
+		if (!timer || timer->deadline_tsc > now)
+			break;
+		__atomic_store_n(&queue->expiring, timer, __ATOMIC_RELAXED);
+		queue_remove(queue, timer);
+		spin_unlock(&queue->lock);
+		timer->expired(timer);
+		spin_lock(&queue->lock);
+		__atomic_store_n(&queue->expiring, NULL, __ATOMIC_RELEASE);
+	}
+	/*
+	 * Callbacks may arm timers for the past, as often as a guest likes. The next interrupt
+	 * leaves the CPU room to get out of its window.
+	 */
+	if (queue->first)
+		queue_program(queue, MAX(queue->first->deadline_tsc, now + shortest_gap_tsc));
+	spin_unlock(&queue->lock);
+}
+
+void timer_init_cpu(struct cpu *cpu)
+{
+	struct timer_queue *queue = heap_alloc(sizeof(*queue), FRAME_HOST);
+
+	if (!queue)
+		panic("no memory for a timer queue");
+	queue->programmed_tsc = NOT_PROGRAMMED;
+	shortest_gap_tsc = clock_tsc_from_ns(SHORTEST_GAP_NS);
+	cpu->timers = queue;
+}
