@@ -299,7 +299,7 @@ static struct cpuid_result hypervisor_leaf(uint32_t leaf)
 {
 	switch (leaf) {
 	case 0x40000000:
-		return (struct cpuid_result){ 0x40000000, 0x6c6c6142, 0x54747361, 0x65707974 };
+		return (struct cpuid_result){ 0x40000000, 0x6c6c6142, 0x54747361, 0x31657079 };
 	case 0x40000100: /* "KVMKVMKVM" */
 		return (struct cpuid_result){ 0x40000101, 0x4b4d564b, 0x564b4d56, 0x4d };
 	case 0x40000101:

@@ -77,10 +77,9 @@ void vm_reset(struct vm *vm)
 	struct device *device;
 
 	guest_memory_clear(&vm->memory);
-	spin_lock(&vm->lock);
+	/* Without the lock: a device waits for its timer's callback, which takes the lock. */
 	list_for_each(device, &vm->devices, struct device, link)
 		device->reset(device);
-	spin_unlock(&vm->lock);
 	for (unsigned int i = 0; i < vm->vcpu_count; i++)
 		vcpu_reset(vm->vcpus[i], false);
 	vm->stop = VM_STOP_NONE;
