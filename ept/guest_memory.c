@@ -58,6 +58,7 @@ static void free_backing(struct guest_memory *memory)
 {
 	s2_for_each(&memory->s2, free_leaf, NULL);
 	memory->resident_pages = 0;
+	memory->generation++;
 }
 
 void guest_memory_clear(struct guest_memory *memory)

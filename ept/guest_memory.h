@@ -28,6 +28,8 @@ struct guest_memory {
 	size_t slot_count;                             /* [I] likewise */
 	uint64_t resident_pages;                       /* [lock] 4 KiB frames backing the guest */
 	uint64_t limit_pages;                          /* [I] all slots together */
+	/* [a] counts up whenever backing is taken away: pointers got before are then stale */
+	uint64_t generation;
 	/*
 	 * When memory is short: frees some and returns true to try again. The one upward call of
 	 * ept/ (balloon/ registers it); NULL means there is nothing to reclaim.

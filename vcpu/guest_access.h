@@ -45,10 +45,30 @@ int guest_read_physical(struct vcpu *vcpu, gpa_t gpa, void *to, unsigned int siz
 int guest_write_physical(struct vcpu *vcpu, gpa_t gpa, const void *from, unsigned int size)
 	__must_check;
 
+/* Where up to PAGE_SIZE bytes of linear memory lie: two pages at most. */
+struct guest_span {
+	gpa_t gpa[2];
+	unsigned int first; /* bytes in the first page */
+	unsigned int size;
+};
+
+/* Translate now, access later, as often as need be: read-modify-write, and all or nothing. */
+int guest_span_translate(struct vcpu *vcpu, gva_t linear, unsigned int size, uint64_t access,
+	struct guest_span *span) __must_check;
+int guest_span_read(struct vcpu *vcpu, const struct guest_span *span, void *to) __must_check;
+int guest_span_write(struct vcpu *vcpu, const struct guest_span *span, const void *from)
+	__must_check;
+
 /*
  * Up to 15 instruction bytes at CS:RIP, fewer when the next page is not there; RAM only
  * (code in a device's range: -ENOTSUP, nothing queued).
  */
 int guest_fetch(struct vcpu *vcpu, uint8_t bytes[15], size_t *count) __must_check;
+
+/*
+ * The instruction needs more than the `count` bytes that guest_fetch() found: queue the fault of
+ * the byte after them. 0 when that byte has appeared meanwhile: enter the guest again.
+ */
+int guest_fetch_fault(struct vcpu *vcpu, size_t count) __must_check;
 
 #endif

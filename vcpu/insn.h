@@ -15,11 +15,13 @@ struct insn {
 	uint8_t length;          /* in bytes, prefixes included */
 	uint8_t operand_size;    /* 1, 2, 4, 8: of the main operand */
 	uint8_t address_size;    /* 2, 4, 8 */
-	uint8_t map;             /* 0: one-byte opcodes, 1: 0F, 2: 0F 38, 3: 0F 3A */
+	uint8_t map;             /* 0: one-byte opcodes, 1: 0F, 2: 0F 38, 3: 0F 3A; XOP: 8-10 */
 	uint8_t opcode;
 	bool lock, rep, repne, opsize_prefix;
 	uint8_t rex;             /* 0 when there is none */
 	enum { INSN_LEGACY, INSN_VEX, INSN_EVEX, INSN_XOP } encoding;
+	uint8_t vector_source;   /* VEX.vvvv, the inversion undone */
+	uint8_t vector_length;   /* VEX.L or EVEX.L'L: 16 << this is the width in bytes */
 	bool has_modrm;
 	uint8_t modrm;           /* raw; the fields below have REX applied */
 	uint8_t mod, reg, rm;

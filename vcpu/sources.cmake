@@ -14,3 +14,19 @@ set(VCPU_SOURCES
 	vcpu/sched.c
 	vcpu/vcpu.c
 	vcpu/vm.c)
+# Decoder, emulator, guest address space.
+set(VCPU_EMULATE_SOURCES
+	vcpu/emulate.c
+	vcpu/emulate_length.c
+	vcpu/emulate_move.c
+	vcpu/emulate_operand.c
+	vcpu/emulate_table.c
+	vcpu/guest_access.c
+	vcpu/guest_fetch.c
+	vcpu/guest_segment.c
+	vcpu/guest_walk.c
+	vcpu/insn.c
+	vcpu/insn_check.c
+	vcpu/insn_table.c
+	vcpu/insn_vector.c)
+list(APPEND VCPU_SOURCES ${VCPU_EMULATE_SOURCES})

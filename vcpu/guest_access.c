@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Linear and physical accesses of a guest that software makes on its behalf. */
+#include "host/x86.h"
+#include "lib/string.h"
+#include "vcpu/guest_access.h"
+#include "vcpu/guest_walk.h"
+#include "vcpu/lapic.h"
+#include "vcpu/vm.h"
+
+static int stop_for_memory(struct vcpu *vcpu)
+{
+	vm_stop(vcpu->vm, VM_STOP_FAULT, 0, "the host has no memory left for it");
+	return -EAGAIN;
+}
+
+int guest_translate(struct vcpu *vcpu, gva_t linear, uint64_t access, gpa_t *gpa)
+{
+	uint32_t error;
+	int err;
+
+	vcpu_need(vcpu, WALK_REGISTERS);
+	err = guest_walk(vcpu, linear, access, gpa, &error, NULL);
+	if (likely(!err))
+		return 0;
+	if (err == -EAGAIN)
+		return stop_for_memory(vcpu);
+	vcpu_inject_page_fault(vcpu, linear, error);
+	return -EFAULT;
+}
+
+/* Aligned accesses of a power of two are one access to RAM too: other vCPUs see all or nothing. */
+static void copy_ram(void *to, const void *from, unsigned int size)
+{
+	switch (size) {
+	case 1:
+		*(volatile uint8_t *)to = *(const volatile uint8_t *)from;
+		return;
+	case 2:
+		__builtin_memcpy(to, from, 2);
+		return;
+	case 4:
+		__builtin_memcpy(to, from, 4);
+		return;
+	case 8:
+		__builtin_memcpy(to, from, 8);
+		return;
+	default:
+		memcpy(to, from, size);
+	}
+}
+
+/* The widest naturally aligned piece that begins at `gpa`, 8 bytes at most. */
+static inline unsigned int piece_size(gpa_t gpa, unsigned int size)
+{
+	unsigned int piece = 8;
+
+	while (piece > size || gpa & (piece - 1))
+		piece >>= 1;
+	return piece;
+}
+
+static uint64_t device_read(struct vcpu *vcpu, gpa_t gpa, unsigned int size)
+{
+	struct vm *vm = vcpu->vm;
+	uint64_t value;
+
+	if (lapic_claims(vcpu, gpa))
+		return lapic_mmio_read(vcpu, gpa, size);
+	spin_lock(&vm->lock);
+	value = io_bus_read(&vm->mmio, gpa, size);
+	spin_unlock(&vm->lock);
+	return value;
+}
+
+static void device_write(struct vcpu *vcpu, gpa_t gpa, unsigned int size, uint64_t value)
+{
+	struct vm *vm = vcpu->vm;
+
+	if (lapic_claims(vcpu, gpa)) {
+		lapic_mmio_write(vcpu, gpa, size, value);
+		return;
+	}
+	spin_lock(&vm->lock);
+	io_bus_write(&vm->mmio, gpa, size, value);
+	spin_unlock(&vm->lock);
+}
+
+/* RAM within one page, or NULL: a device, or an error in *err. */
+static void *ram_ptr(struct vcpu *vcpu, gpa_t gpa, int *err)
+{
+	void *ram = guest_memory_ptr(&vcpu->vm->memory, gpa, NULL);
+
+	*err = 0;
+	if (!ram && unlikely(guest_memory_is_ram(&vcpu->vm->memory, gpa)))
+		*err = stop_for_memory(vcpu);
+	return ram;
+}
+
+static int read_within_page(struct vcpu *vcpu, gpa_t gpa, uint8_t *to, unsigned int size)
+{
+	unsigned int piece;
+	uint64_t value;
+	int err;
+	const void *ram = ram_ptr(vcpu, gpa, &err);
+
+	if (ram)
+		copy_ram(to, ram, size);
+	if (ram || err)
+		return err;
+	for (; size; size -= piece, gpa += piece, to += piece) {
+		piece = piece_size(gpa, size);
+		value = device_read(vcpu, gpa, piece);
+		copy_ram(to, &value, piece);
+	}
+	return 0;
+}
+
+static int write_within_page(struct vcpu *vcpu, gpa_t gpa, const uint8_t *from, unsigned int size)
+{
+	unsigned int piece;
+	uint64_t value;
+	int err;
+	void *ram = ram_ptr(vcpu, gpa, &err);
+
+	if (ram) {
+		if (guest_ram_writable(vcpu, gpa))
+			copy_ram(ram, from, size);
+		return 0;
+	}
+	if (err)
+		return err;
+	for (; size; size -= piece, gpa += piece, from += piece) {
+		piece = piece_size(gpa, size);
+		value = 0;
+		copy_ram(&value, from, piece);
+		device_write(vcpu, gpa, piece, value);
+	}
+	return 0;
+}
+
+/* How much of an access that begins at `address` lies in its first page. */
+static inline unsigned int first_part(uint64_t address, unsigned int size)
+{
+	return MIN(size, PAGE_SIZE - (address & PAGE_MASK));
+}
+
+int guest_read_physical(struct vcpu *vcpu, gpa_t gpa, void *to, unsigned int size)
+{
+	unsigned int first = first_part(gpa, size);
+	int err = read_within_page(vcpu, gpa, to, first);
+
+	if (err || first == size)
+		return err;
+	return read_within_page(vcpu, gpa + first, (uint8_t *)to + first, size - first);
+}
+
+int guest_write_physical(struct vcpu *vcpu, gpa_t gpa, const void *from, unsigned int size)
+{
+	unsigned int first = first_part(gpa, size);
+	int err = write_within_page(vcpu, gpa, from, first);
+
+	if (err || first == size)
+		return err;
+	return write_within_page(vcpu, gpa + first, (const uint8_t *)from + first, size - first);
+}
+
+/* The linear address after the end of a page, as the mode wraps it. */
+static gva_t next_page(struct vcpu *vcpu, gva_t linear)
+{
+	gva_t next = (linear & ~PAGE_MASK) + PAGE_SIZE;
+
+	return guest_mode_bits(vcpu) == 64 ? next : (uint32_t)next;
+}
+
+int guest_span_translate(struct vcpu *vcpu, gva_t linear, unsigned int size, uint64_t access,
+	struct guest_span *span)
+{
+	int err = guest_translate(vcpu, linear, access, &span->gpa[0]);
+
+	span->size = size;
+	span->first = first_part(linear, size);
+	if (err || likely(span->first == size))
+		return err;
+	return guest_translate(vcpu, next_page(vcpu, linear), access, &span->gpa[1]);
+}
+
+int guest_span_read(struct vcpu *vcpu, const struct guest_span *span, void *to)
+{
+	int err = read_within_page(vcpu, span->gpa[0], to, span->first);
+
+	if (err || likely(span->first == span->size))
+		return err;
+	return read_within_page(vcpu, span->gpa[1], (uint8_t *)to + span->first,
+		span->size - span->first);
+}
+
+int guest_span_write(struct vcpu *vcpu, const struct guest_span *span, const void *from)
+{
+	int err = write_within_page(vcpu, span->gpa[0], from, span->first);
+
+	if (err || likely(span->first == span->size))
+		return err;
+	return write_within_page(vcpu, span->gpa[1], (const uint8_t *)from + span->first,
+		span->size - span->first);
+}
+
+int guest_read_linear(struct vcpu *vcpu, gva_t linear, void *to, unsigned int size, uint64_t access)
+{
+	struct guest_span span;
+	int err = guest_span_translate(vcpu, linear, size, access, &span);
+
+	return err ? err : guest_span_read(vcpu, &span, to);
+}
+
+int guest_write_linear(struct vcpu *vcpu, gva_t linear, const void *from, unsigned int size,
+	uint64_t access)
+{
+	struct guest_span span;
+	int err = guest_span_translate(vcpu, linear, size, access | ACCESS_WRITE, &span);
+
+	return err ? err : guest_span_write(vcpu, &span, from);
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The opcode maps (Intel SDM vol. 2, "Opcode Map"; AMD APM vol. 3, "Opcode and Operand
+ * Encodings"): which opcodes exist and what follows them.
+ */
+#include "vcpu/insn_table.h"
+
+/* Short words, so that a row of the maps fits a line. */
+#define M INSN_MODRM
+#define B INSN_BYTE
+#define N64 INSN_NO_64
+#define D64 INSN_DEFAULT_64
+#define F64 INSN_FORCE_64
+#define CHK INSN_CHECK
+#define LCK INSN_LOCKABLE
+#define PFX INSN_PREFIX
+#define MEM INSN_MEMORY
+#define REG INSN_REGISTER
+#define UD INSN_UNDEFINED
+#define SSE INSN_SSE
+#define I8 IMM_8
+#define IZ IMM_Z
+#define I16 IMM_16
+
+/* The eight arithmetic operations share one layout of six opcodes. */
+#define ARITHMETIC(first, lock)                                                                    \
+	[(first)] = M | B | (lock), [(first) + 1] = M | (lock), [(first) + 2] = M | B,             \
+	[(first) + 3] = M, [(first) + 4] = B | I8, [(first) + 5] = IZ
+
+const uint16_t insn_table_one_byte[256] = {
+	ARITHMETIC(0x00, LCK), [0x06 ... 0x07] = N64,
+	ARITHMETIC(0x08, LCK), [0x0e] = N64, [0x0f] = PFX,
+	ARITHMETIC(0x10, LCK), [0x16 ... 0x17] = N64,
+	ARITHMETIC(0x18, LCK), [0x1e ... 0x1f] = N64,
+	ARITHMETIC(0x20, LCK), [0x26] = PFX, [0x27] = N64,
+	ARITHMETIC(0x28, LCK), [0x2e] = PFX, [0x2f] = N64,
+	ARITHMETIC(0x30, LCK), [0x36] = PFX, [0x37] = N64,
+	ARITHMETIC(0x38, 0), [0x3e] = PFX, [0x3f] = N64,
+	[0x40 ... 0x4f] = PFX, /* REX in 64-bit mode, else INC and DEC: the prefix loop knows */
+	[0x50 ... 0x5f] = D64,
+	[0x60 ... 0x61] = N64, [0x62] = M | N64 | MEM, [0x63] = M,
+	[0x64 ... 0x67] = PFX,
+	[0x68] = IZ | D64, [0x69] = M | IZ, [0x6a] = I8 | D64, [0x6b] = M | I8,
+	[0x6c] = B, [0x6d] = 0, [0x6e] = B, [0x6f] = 0,
+	[0x70 ... 0x7f] = I8 | F64,
+	[0x80] = M | B | I8 | LCK | CHK, [0x81] = M | IZ | LCK | CHK,
+	[0x82] = M | B | I8 | N64 | LCK | CHK, [0x83] = M | I8 | LCK | CHK,
+	[0x84] = M | B, [0x85] = M, [0x86] = M | B | LCK, [0x87] = M | LCK,
+	[0x88] = M | B, [0x89] = M, [0x8a] = M | B, [0x8b] = M,
+	[0x8c] = M | CHK, [0x8d] = M | MEM, [0x8e] = M | CHK, [0x8f] = M | D64 | CHK,
+	[0x90 ... 0x99] = 0, [0x9a] = IMM_FAR | N64, [0x9b] = 0, [0x9c ... 0x9d] = D64,
+	[0x9e ... 0x9f] = 0,
+	[0xa0] = IMM_MOFFS | B, [0xa1] = IMM_MOFFS, [0xa2] = IMM_MOFFS | B, [0xa3] = IMM_MOFFS,
+	[0xa4] = B, [0xa5] = 0, [0xa6] = B, [0xa7] = 0, [0xa8] = I8 | B, [0xa9] = IZ,
+	[0xaa] = B, [0xab] = 0, [0xac] = B, [0xad] = 0, [0xae] = B, [0xaf] = 0,
+	[0xb0 ... 0xb7] = I8 | B, [0xb8 ... 0xbf] = IMM_FULL,
+	[0xc0] = M | B | I8, [0xc1] = M | I8, [0xc2] = I16 | F64, [0xc3] = F64,
+	[0xc4 ... 0xc5] = M | N64 | MEM, [0xc6] = M | B | I8 | CHK, [0xc7] = M | IZ | CHK,
+	[0xc8] = IMM_ENTER | D64, [0xc9] = D64, [0xca] = I16, [0xcb ... 0xcc] = 0, [0xcd] = I8,
+	[0xce] = N64, [0xcf] = 0,
+	[0xd0] = M | B, [0xd1] = M, [0xd2] = M | B, [0xd3] = M,
+	[0xd4 ... 0xd5] = I8 | N64, [0xd6] = N64, [0xd7] = B, [0xd8 ... 0xdf] = M | CHK,
+	[0xe0 ... 0xe3] = I8 | F64, [0xe4] = I8 | B, [0xe5] = I8, [0xe6] = I8 | B, [0xe7] = I8,
+	[0xe8 ... 0xe9] = IZ | F64, [0xea] = IMM_FAR | N64, [0xeb] = I8 | F64,
+	[0xec] = B, [0xed] = 0, [0xee] = B, [0xef] = 0,
+	[0xf0] = PFX, [0xf1] = 0, [0xf2 ... 0xf3] = PFX, [0xf4 ... 0xf5] = 0,
+	[0xf6] = M | B | LCK | CHK, [0xf7] = M | LCK | CHK,
+	[0xf8 ... 0xfd] = 0, [0xfe] = M | B | LCK | CHK, [0xff] = M | LCK | CHK,
+};
+
+const uint16_t insn_table_0f[256] = {
+	[0x00 ... 0x01] = M | CHK, [0x02 ... 0x03] = M, [0x04] = UD, [0x05] = 0, [0x06] = 0,
+	[0x07 ... 0x09] = 0, [0x0a] = UD, [0x0b] = 0, [0x0c] = UD, [0x0d] = M, [0x0e] = 0,
+	[0x0f] = M | I8 | CHK,
+	[0x10 ... 0x11] = M | SSE, [0x12] = M | SSE | CHK, [0x13] = M | SSE | MEM,
+	[0x14 ... 0x15] = M | SSE, [0x16] = M | SSE | CHK, [0x17] = M | SSE | MEM,
+	[0x18 ... 0x1f] = M,
+	[0x20 ... 0x23] = M | CHK, [0x24 ... 0x27] = UD,
+	[0x28 ... 0x2a] = M | SSE, [0x2b] = M | SSE | MEM, [0x2c ... 0x2f] = M | SSE,
+	[0x30 ... 0x35] = 0, [0x36] = UD, [0x37] = SSE, [0x38] = PFX, [0x39] = UD, [0x3a] = PFX,
+	[0x3b ... 0x3f] = UD,
+	[0x40 ... 0x4f] = M,
+	[0x50] = M | SSE | REG, [0x51 ... 0x6f] = M | SSE,
+	[0x70] = M | I8 | SSE, [0x71 ... 0x73] = M | I8 | SSE | REG | CHK,
+	[0x74 ... 0x76] = M | SSE, [0x77] = SSE, [0x78] = M | SSE | CHK, [0x79] = M | SSE | CHK,
+	[0x7a ... 0x7b] = UD, [0x7c ... 0x7f] = M | SSE,
+	[0x80 ... 0x8f] = IZ | F64,
+	[0x90 ... 0x9f] = M | B,
+	[0xa0 ... 0xa1] = D64, [0xa2] = 0, [0xa3] = M, [0xa4] = M | I8, [0xa5] = M,
+	[0xa6 ... 0xa7] = UD, [0xa8 ... 0xa9] = D64, [0xaa] = 0, [0xab] = M | LCK,
+	[0xac] = M | I8, [0xad] = M, [0xae] = M | CHK, [0xaf] = M,
+	[0xb0] = M | B | LCK, [0xb1] = M | LCK, [0xb2] = M | MEM, [0xb3] = M | LCK,
+	[0xb4 ... 0xb5] = M | MEM, [0xb6 ... 0xb7] = M, [0xb8] = M | SSE, [0xb9] = M,
+	[0xba] = M | I8 | LCK | CHK, [0xbb] = M | LCK, [0xbc ... 0xbf] = M,
+	[0xc0] = M | B | LCK, [0xc1] = M | LCK, [0xc2] = M | I8 | SSE, [0xc3] = M | SSE | MEM,
+	[0xc4] = M | I8 | SSE, [0xc5] = M | I8 | SSE | REG, [0xc6] = M | I8 | SSE,
+	[0xc7] = M | LCK | CHK, [0xc8 ... 0xcf] = 0,
+	[0xd0 ... 0xd5] = M | SSE, [0xd6] = M | SSE | CHK, [0xd7] = M | SSE | REG,
+	[0xd8 ... 0xe6] = M | SSE, [0xe7] = M | SSE | MEM, [0xe8 ... 0xef] = M | SSE,
+	[0xf0] = M | SSE | MEM, [0xf1 ... 0xf6] = M | SSE, [0xf7] = M | SSE | REG,
+	[0xf8 ... 0xfe] = M | SSE, [0xff] = M,
+};
+
+#undef M
+#undef B
+#undef N64
+#undef D64
+#undef F64
+#undef CHK
+#undef LCK
+#undef PFX
+#undef MEM
+#undef REG
+#undef UD
+#undef SSE
+#undef I8
+#undef IZ
+#undef I16
+
+#define NP PREFIX_NONE
+#define P66 PREFIX_66
+#define F3 PREFIX_F3
+#define F2 PREFIX_F2
+#define MMX (NP | P66)
+#define ALL (NP | P66 | F3 | F2)
+
+const uint8_t insn_prefixes_0f[256] = {
+	[0x10 ... 0x11] = ALL, [0x12] = ALL, [0x13 ... 0x15] = MMX, [0x16] = MMX | F3, [0x17] = MMX,
+	[0x28 ... 0x29] = MMX, [0x2a] = ALL, [0x2b] = ALL, [0x2c ... 0x2d] = ALL,
+	[0x2e ... 0x2f] = MMX, [0x37] = NP,
+	[0x50] = MMX, [0x51] = ALL, [0x52 ... 0x53] = NP | F3, [0x54 ... 0x57] = MMX,
+	[0x58 ... 0x5a] = ALL, [0x5b] = NP | P66 | F3, [0x5c ... 0x5f] = ALL,
+	[0x60 ... 0x6b] = MMX, [0x6c ... 0x6d] = P66, [0x6e] = MMX, [0x6f] = MMX | F3,
+	[0x70] = ALL, [0x71 ... 0x76] = MMX, [0x77] = NP, [0x78 ... 0x79] = NP | P66 | F2,
+	[0x7c ... 0x7d] = P66 | F2, [0x7e ... 0x7f] = MMX | F3,
+	[0xb8] = F3, [0xc2] = ALL, [0xc3] = NP, [0xc4 ... 0xc6] = MMX,
+	[0xd0] = P66 | F2, [0xd1 ... 0xd5] = MMX, [0xd6] = P66 | F3 | F2, [0xd7 ... 0xe5] = MMX,
+	[0xe6] = P66 | F3 | F2, [0xe7 ... 0xef] = MMX, [0xf0] = F2, [0xf1 ... 0xfe] = MMX,
+};
+
+const uint8_t insn_prefixes_0f38[256] = {
+	[0x00 ... 0x0b] = MMX, [0x10] = P66, [0x14 ... 0x15] = P66, [0x17] = P66,
+	[0x1c ... 0x1e] = MMX, [0x20 ... 0x25] = P66, [0x28 ... 0x29] = P66,
+	[0x2a] = P66 | MAP_MEMORY, [0x2b] = P66, [0x30 ... 0x35] = P66, [0x37 ... 0x41] = P66,
+	[0x80 ... 0x82] = P66 | MAP_MEMORY, [0xc8 ... 0xcd] = NP, [0xcf] = P66,
+	[0xd8] = F3 | MAP_MEMORY | MAP_CHECK, [0xdb] = P66, [0xdc] = P66 | F3 | MAP_CHECK,
+	[0xdd ... 0xdf] = P66 | F3 | MAP_CHECK, [0xf0 ... 0xf1] = NP | P66 | F2 | MAP_CHECK,
+	[0xf5] = P66 | MAP_MEMORY, [0xf6] = NP | P66 | F3 | MAP_CHECK,
+	[0xf8] = P66 | F3 | F2 | MAP_MEMORY, [0xf9] = NP | MAP_MEMORY,
+	[0xfa ... 0xfb] = F3 | MAP_REGISTER,
+};
+
+const uint8_t insn_prefixes_0f3a[256] = {
+	[0x08 ... 0x0e] = P66, [0x0f] = MMX, [0x14 ... 0x17] = P66, [0x20 ... 0x22] = P66,
+	[0x40 ... 0x42] = P66, [0x44] = P66, [0x60 ... 0x63] = P66, [0xcc] = NP,
+	[0xce ... 0xcf] = P66, [0xdf] = P66, [0xf0] = F3 | MAP_REGISTER | MAP_CHECK,
+};
