@@ -64,7 +64,7 @@ static void take_trampoline(void)
 	EFI_PHYSICAL_ADDRESS memory = LOW_MEMORY_END - 1;
 
 	if (machine.cpu_count > 1 &&
-	    firmware->BootServices->AllocatePages(AllocateMaxAddress, EfiLoaderData, 2, &memory) ==
+	    firmware->BootServices->AllocatePages(AllocateMaxAddress, EfiLoaderData, 3, &memory) ==
 		    EFI_SUCCESS)
 		machine.trampoline = memory;
 }

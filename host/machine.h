@@ -43,7 +43,7 @@ struct machine {
 	uint64_t image_bytes;
 	struct machine_mapping mappings[MACHINE_MAX_RANGES]; /* sorted; all RAM is among them */
 	size_t mapping_count;
-	hpa_t trampoline;              /* two pages below 1 MiB for starting CPUs; 0: none */
+	hpa_t trampoline;              /* three pages below 1 MiB for starting CPUs; 0: none */
 	uint64_t reset_system;         /* the firmware's ResetSystem; 0: none */
 	uint64_t tsc_at_entry;         /* TSC when the firmware called us */
 	hpa_t acpi_rsdp;               /* 0 when there are no ACPI tables */

@@ -21,7 +21,7 @@
 #define BACKTRACE_WORDS 1024
 
 static bool stop_requested; /* [a] */
-static bool panicking;      /* [a] */
+static struct cpu *panicking; /* [a] the first CPU to panic */
 
 static void __noreturn halt(void)
 {
@@ -135,12 +135,20 @@ void panic_stop_others(void)
 		apic_send_nmi_others();
 }
 
-/* The first CPU speaks; others, and a panic within the panic, fall silent. */
-static void begin(void)
+/* The first CPU speaks; others fall silent. A fault of the panic itself ends it with one line. */
+static void begin(uint64_t rip)
 {
-	if (__atomic_exchange_n(&panicking, true, __ATOMIC_SEQ_CST))
-		halt();
-	panic_stop_others();
+	struct cpu *first = NULL;
+
+	if (__atomic_compare_exchange_n(&panicking, &first, this_cpu(), false, __ATOMIC_SEQ_CST,
+					__ATOMIC_SEQ_CST)) {
+		panic_stop_others();
+		return;
+	}
+	if (first == this_cpu())
+		say("PANIC while reporting it, at image+0x%lx, cr2 %lx",
+		    rip - (uint64_t)(uintptr_t)image_text, read_cr2());
+	halt();
 }
 
 static void __noreturn finish(uint64_t rsp)
@@ -152,7 +160,7 @@ static void __noreturn finish(uint64_t rsp)
 
 void panic_trap(const struct trap_frame *frame, const char *name)
 {
-	begin();
+	begin(frame->rip);
 	say(" ");
 	say("PANIC: cpu %u: %s (vector %lu, error 0x%lx)", this_cpu()->id, name, frame->vector,
 	    frame->error);
@@ -166,7 +174,7 @@ void panic(const char *format, ...)
 	char text[200];
 	va_list args;
 
-	begin();
+	begin((uint64_t)(uintptr_t)__builtin_return_address(0));
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);

@@ -14,9 +14,11 @@
 #include "host/x86.h"
 #include "lib/string.h"
 
-#define TRAMPOLINE_DATA 0xf80
+/* The trampoline's pages: code; data that is written for each CPU; a root of page tables. */
+#define TRAMPOLINE_DATA PAGE_SIZE
+#define TRAMPOLINE_ROOT (2 * PAGE_SIZE)
 
-/* At TRAMPOLINE_DATA in the page: host/trampoline.asm knows these offsets. */
+/* host/trampoline.asm knows these offsets. */
 struct trampoline_data {
 	uint16_t gdt_limit;
 	uint32_t gdt_base;
@@ -37,7 +39,6 @@ _Static_assert(offsetof(struct trampoline_data, cr3) == 40, "trampoline CR3");
 _Static_assert(offsetof(struct trampoline_data, efer) == 44, "trampoline EFER");
 _Static_assert(offsetof(struct trampoline_data, stack) == 48, "trampoline stack");
 _Static_assert(offsetof(struct trampoline_data, cpu) == 64, "trampoline CPU");
-_Static_assert(TRAMPOLINE_DATA + sizeof(struct trampoline_data) <= PAGE_SIZE, "trampoline page");
 
 extern const uint8_t trampoline_start[], trampoline_end[];
 extern const uint32_t trampoline_long_offset;
@@ -99,7 +100,7 @@ static void __noreturn secondary_entry(struct cpu *cpu)
 static void prepare_trampoline(void)
 {
 	uint8_t *page = host_ptr(machine.trampoline);
-	hpa_t root = machine.trampoline + PAGE_SIZE;
+	hpa_t root = machine.trampoline + TRAMPOLINE_ROOT;
 	struct trampoline_data *data = (struct trampoline_data *)(page + TRAMPOLINE_DATA);
 
 	memcpy(page, trampoline_start, (size_t)(trampoline_end - trampoline_start));

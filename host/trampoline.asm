@@ -2,9 +2,9 @@
 ;
 ; Where another CPU begins: real mode, at the start of a page below 1 MiB to which this blob was
 ; copied. It goes straight to long mode, on page tables whose root is below 4 GiB, takes its stack
-; and calls C. struct trampoline_data in host/smp.c is the end of the page.
+; and calls C. The next page, writable, begins with struct trampoline_data of host/smp.c.
 
-%define DATA 0xf80
+%define DATA 0x1000
 %define DATA_GDT_POINTER DATA
 %define DATA_GDT (DATA + 8)
 %define DATA_FAR_TARGET (DATA + 32)
