@@ -30,3 +30,12 @@ set(VCPU_EMULATE_SOURCES
 	vcpu/insn_table.c
 	vcpu/insn_vector.c)
 list(APPEND VCPU_SOURCES ${VCPU_EMULATE_SOURCES})
+# Buses, interrupt lines, virtual LAPIC.
+set(VCPU_LAPIC_SOURCES
+	vcpu/bus.c
+	vcpu/irq.c
+	vcpu/lapic.c
+	vcpu/lapic_ipi.c
+	vcpu/lapic_regs.c
+	vcpu/lapic_timer.c)
+list(APPEND VCPU_SOURCES ${VCPU_LAPIC_SOURCES})

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The virtual LAPIC's core: life, priorities, acceptance, end of interrupt, local interrupts. */
+#include "vcpu/lapic_state.h"
+
+#include "host/memory.h"
+#include "lib/string.h"
+
+#define WORD(vector) ((vector) / 64)
+#define MASK(vector) BIT((vector) % 64)
+
+static int highest(const uint64_t words[LAPIC_VECTOR_WORDS])
+{
+	for (int i = LAPIC_VECTOR_WORDS - 1; i >= 0; i--) {
+		uint64_t word = __atomic_load_n(&words[i], __ATOMIC_ACQUIRE);
+
+		if (word)
+			return i * 64 + 63 - __builtin_clzll(word);
+	}
+	return -1;
+}
+
+int lapic_create(struct vcpu *vcpu)
+{
+	struct lapic *lapic = heap_alloc(sizeof(*lapic), FRAME_VM);
+
+	if (!lapic)
+		return -ENOMEM;
+	lapic->vcpu = vcpu;
+	vcpu->lapic = lapic;
+	lapic_timer_init(lapic);
+	lapic_reset(vcpu, false);
+	return 0;
+}
+
+void lapic_destroy(struct vcpu *vcpu)
+{
+	if (!vcpu->lapic)
+		return;
+	timer_cancel(&vcpu->lapic->timer);
+	heap_free(vcpu->lapic);
+	vcpu->lapic = NULL;
+}
+
+void lapic_clear(struct lapic *lapic)
+{
+	lapic_timer_stop(lapic);
+	for (unsigned int i = 0; i < LAPIC_VECTOR_WORDS; i++) {
+		__atomic_store_n(&lapic->irr[i], 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&lapic->tmr[i], 0, __ATOMIC_RELAXED);
+		lapic->isr[i] = 0;
+	}
+	lapic->in_service = -1;
+	lapic_store(&lapic->ldr, 0);
+	lapic_store(&lapic->dfr, ~0U);
+	lapic_store(&lapic->svr, 0xff);
+	for (unsigned int i = 0; i < LVT_COUNT; i++)
+		lapic_store(&lapic->lvt[i], LVT_MASKED);
+	lapic->esr = 0;
+	lapic_store(&lapic->errors, 0);
+	lapic->icr = 0;
+	lapic->timer_initial = 0;
+	lapic->timer_divide = 0;
+	lapic->timer_shift = 1;
+	lapic->vcpu->special.tpr = 0;
+	vcpu_set_dirty(lapic->vcpu, REG_TPR);
+}
+
+void lapic_reset(struct vcpu *vcpu, bool init)
+{
+	struct lapic *lapic = vcpu->lapic;
+
+	lapic_clear(lapic);
+	/* INIT leaves the mode and the base as they are. */
+	if (init)
+		return;
+	lapic->base_address = LAPIC_DEFAULT_BASE;
+	lapic_store(&lapic->base_flags, APIC_BASE_ENABLE | (vcpu->id == 0 ? APIC_BASE_BSP : 0));
+	/*
+	 * Guests are started where a firmware would hand over: it leaves the boot CPU in virtual
+	 * wire mode, the PIC through LINT0 and NMIs through LINT1, and those that know no LAPIC
+	 * rely on it.
+	 */
+	if (vcpu->id == 0) {
+		lapic_store(&lapic->lvt[LVT_LINT0], DELIVERY_EXTINT << LVT_DELIVERY_SHIFT);
+		lapic_store(&lapic->lvt[LVT_LINT1], DELIVERY_NMI << LVT_DELIVERY_SHIFT);
+	}
+}
+
+void lapic_set_irr(struct lapic *lapic, uint8_t vector, bool level)
+{
+	uint64_t *tmr = &lapic->tmr[WORD(vector)];
+
+	if (level)
+		__atomic_fetch_or(tmr, MASK(vector), __ATOMIC_RELAXED);
+	else if (__atomic_load_n(tmr, __ATOMIC_RELAXED) & MASK(vector))
+		__atomic_fetch_and(tmr, ~MASK(vector), __ATOMIC_RELAXED);
+	__atomic_fetch_or(&lapic->irr[WORD(vector)], MASK(vector), __ATOMIC_RELEASE);
+	vcpu_request(lapic->vcpu, REQUEST_EVENTS);
+}
+
+/* The class of what is being served, or -1: the arithmetic shift keeps -1. */
+static int service_class(const struct lapic *lapic)
+{
+	return lapic->in_service >> 4;
+}
+
+int lapic_waiting_vector(struct vcpu *vcpu)
+{
+	struct lapic *lapic = vcpu->lapic;
+	int vector = highest(lapic->irr);
+
+	return (vector >> 4) > service_class(lapic) ? vector : -1;
+}
+
+int lapic_pending_vector(struct vcpu *vcpu)
+{
+	int vector = lapic_waiting_vector(vcpu);
+
+	return (vector >> 4) > (vcpu->special.tpr >> 4) ? vector : -1;
+}
+
+void lapic_accept(struct vcpu *vcpu, uint8_t vector)
+{
+	struct lapic *lapic = vcpu->lapic;
+
+	__atomic_fetch_and(&lapic->irr[WORD(vector)], ~MASK(vector), __ATOMIC_RELAXED);
+	lapic->isr[WORD(vector)] |= MASK(vector);
+	/* Only a higher class than what is in service gets here. */
+	__atomic_store_n(&lapic->in_service, vector, __ATOMIC_RELAXED);
+}
+
+uint8_t lapic_ppr(struct lapic *lapic)
+{
+	struct vcpu *vcpu = lapic->vcpu;
+
+	vcpu_need(vcpu, REG_TPR);
+	if ((vcpu->special.tpr >> 4) >= service_class(lapic))
+		return vcpu->special.tpr;
+	return service_class(lapic) << 4;
+}
+
+void lapic_reconsider(struct lapic *lapic)
+{
+	if (highest(lapic->irr) >= 0)
+		vcpu_request(lapic->vcpu, REQUEST_EVENTS);
+}
+
+static void broadcast_end(struct vm *vm, uint8_t vector)
+{
+	spin_lock(&vm->lock);
+	for (size_t i = 0; i < vm->irqchip_count; i++) {
+		if (vm->irqchips[i]->end_of_interrupt)
+			vm->irqchips[i]->end_of_interrupt(vm->irqchips[i], vector);
+	}
+	spin_unlock(&vm->lock);
+}
+
+void lapic_end_interrupt(struct lapic *lapic)
+{
+	int vector = lapic->in_service;
+
+	if (unlikely(vector < 0))
+		return;
+	lapic->isr[WORD(vector)] &= ~MASK(vector);
+	__atomic_store_n(&lapic->in_service, highest(lapic->isr), __ATOMIC_RELAXED);
+	if (__atomic_load_n(&lapic->tmr[WORD(vector)], __ATOMIC_RELAXED) & MASK(vector))
+		broadcast_end(lapic->vcpu->vm, vector);
+	lapic_reconsider(lapic);
+}
+
+void lapic_error(struct lapic *lapic, uint32_t error)
+{
+	uint32_t lvt = __atomic_load_n(&lapic->lvt[LVT_ERROR], __ATOMIC_RELAXED);
+
+	if (__atomic_fetch_or(&lapic->errors, error, __ATOMIC_RELAXED) & error)
+		return;
+	if (!(lvt & LVT_MASKED) && (lvt & LVT_VECTOR) >= LAPIC_FIRST_VECTOR)
+		lapic_set_irr(lapic, lvt & LVT_VECTOR, false);
+}
+
+void lapic_local_interrupt(struct lapic *lapic, enum lapic_lvt entry)
+{
+	uint32_t lvt = lapic->lvt[entry];
+
+	if (lvt & LVT_MASKED)
+		return;
+	switch ((enum lapic_delivery)((lvt & LVT_DELIVERY) >> LVT_DELIVERY_SHIFT)) {
+	case DELIVERY_FIXED:
+		if ((lvt & LVT_VECTOR) < LAPIC_FIRST_VECTOR)
+			lapic_error(lapic, ESR_RECEIVE_ILLEGAL);
+		else
+			lapic_set_irr(lapic, lvt & LVT_VECTOR, false);
+		break;
+	case DELIVERY_NMI:
+		vcpu_inject_nmi(lapic->vcpu);
+		break;
+	default:
+		/* ExtINT is the PIC's own line; there is no SMM, and nothing raises INIT here. */
+		break;
+	}
+}
+
+bool lapic_accepts_extint(struct vcpu *vcpu)
+{
+	const struct lapic *lapic = vcpu->lapic;
+
+	if (!lapic_flag_set(lapic, APIC_BASE_ENABLE))
+		return vcpu->id == 0;
+	return (lapic->lvt[LVT_LINT0] & (LVT_MASKED | LVT_DELIVERY)) ==
+		DELIVERY_EXTINT << LVT_DELIVERY_SHIFT;
+}
+
+bool lapic_enabled(const struct vcpu *vcpu)
+{
+	return lapic_flag_set(vcpu->lapic, APIC_BASE_ENABLE);
+}
+
+uint32_t lapic_id(const struct vcpu *vcpu)
+{
+	return vcpu->id;
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The LAPIC's timer (Intel SDM vol. 3, "APIC Timer"): one-shot and periodic count down from the
+ * initial count at LAPIC_TIMER_HZ divided; TSC-deadline compares the guest's TSC. Only the moment
+ * of expiry is kept, in host TSC; the current count is computed from it.
+ */
+#include "vcpu/lapic_state.h"
+
+/* Periodic interrupts come no faster: each costs the host a timer interrupt. */
+#define SHORTEST_PERIOD_NS 50000
+
+static uint32_t timer_mode(const struct lapic *lapic)
+{
+	return lapic->lvt[LVT_TIMER] & LVT_TIMER_MODE;
+}
+
+static uint64_t tsc_from_counts(const struct lapic *lapic, uint32_t counts)
+{
+	return mul_div((uint64_t)counts << lapic->timer_shift, clock_tsc_hz, LAPIC_TIMER_HZ);
+}
+
+static uint64_t period_tsc(const struct lapic *lapic)
+{
+	return MAX(tsc_from_counts(lapic, lapic->timer_initial),
+		clock_tsc_from_ns(SHORTEST_PERIOD_NS));
+}
+
+static void cancel(struct lapic *lapic)
+{
+	if (timer_armed(&lapic->timer))
+		timer_cancel(&lapic->timer);
+}
+
+static void arm(struct lapic *lapic, uint64_t expiry_tsc)
+{
+	lapic->timer_expiry_tsc = expiry_tsc;
+	timer_set(&lapic->timer, expiry_tsc);
+}
+
+void lapic_timer_stop(struct lapic *lapic)
+{
+	lapic->timer_expiry_tsc = 0;
+	lapic->timer_deadline = 0;
+	/* Even when it is not armed: a stopped vCPU's CPU may be in the callback just now. */
+	timer_cancel(&lapic->timer);
+}
+
+/* Periods that have passed altogether while the CPU was busy are one interrupt. */
+static void arm_next_period(struct lapic *lapic)
+{
+	uint64_t period = period_tsc(lapic);
+	uint64_t now = clock_tsc();
+	uint64_t expiry = lapic->timer_expiry_tsc + period;
+
+	if (expiry <= now)
+		expiry += ((now - expiry) / period + 1) * period;
+	arm(lapic, expiry);
+}
+
+/* Runs on the vCPU's own CPU: that is where the timer was armed. */
+static void expired(struct timer *timer)
+{
+	struct lapic *lapic = container_of(timer, struct lapic, timer);
+
+	if (timer_mode(lapic) == LVT_TIMER_DEADLINE)
+		lapic->timer_deadline = 0;
+	else if (timer_mode(lapic) == LVT_TIMER_PERIODIC)
+		arm_next_period(lapic);
+	else
+		lapic->timer_expiry_tsc = 0;
+	lapic_local_interrupt(lapic, LVT_TIMER);
+}
+
+void lapic_timer_init(struct lapic *lapic)
+{
+	timer_init(&lapic->timer, expired);
+}
+
+void lapic_timer_write_initial(struct lapic *lapic, uint32_t count)
+{
+	if (timer_mode(lapic) == LVT_TIMER_DEADLINE)
+		return;
+	lapic->timer_initial = count;
+	if (count == 0)
+		lapic_timer_stop(lapic);
+	else if (timer_mode(lapic) == LVT_TIMER_PERIODIC)
+		arm(lapic, clock_tsc() + period_tsc(lapic));
+	else
+		arm(lapic, clock_tsc() + tsc_from_counts(lapic, count));
+}
+
+uint32_t lapic_timer_current(const struct lapic *lapic)
+{
+	uint64_t now = clock_tsc();
+	uint64_t left = lapic->timer_expiry_tsc - now;
+	uint64_t counts;
+
+	if (lapic->timer_expiry_tsc == 0)
+		return 0;
+	if (lapic->timer_expiry_tsc <= now) {
+		/* The callback is late. */
+		if (timer_mode(lapic) != LVT_TIMER_PERIODIC)
+			return 0;
+		left = period_tsc(lapic) - (now - lapic->timer_expiry_tsc) % period_tsc(lapic);
+	}
+	counts = (mul_div(left, LAPIC_TIMER_HZ, clock_tsc_hz) >> lapic->timer_shift) + 1;
+	return MIN(counts, lapic->timer_initial);
+}
+
+void lapic_timer_write_divide(struct lapic *lapic, uint32_t value)
+{
+	uint32_t left = lapic_timer_current(lapic);
+	uint8_t code = (value & 3) | (value & 8) >> 1;
+
+	lapic->timer_divide = value;
+	/* 0 divides by 2, 6 by 128, and 7 not at all. */
+	lapic->timer_shift = (code + 1) & 7;
+	if (left)
+		arm(lapic, clock_tsc() + tsc_from_counts(lapic, left));
+}
+
+void lapic_timer_write_lvt(struct lapic *lapic, uint32_t value)
+{
+	uint32_t changed = lapic->lvt[LVT_TIMER] ^ value;
+
+	/* From or to TSC-deadline mode disarms; one-shot and periodic share the count. */
+	if (changed & LVT_TIMER_DEADLINE)
+		lapic_timer_stop(lapic);
+}
+
+uint64_t lapic_timer_read_deadline(const struct lapic *lapic)
+{
+	return lapic->timer_deadline;
+}
+
+static void arm_deadline(struct lapic *lapic)
+{
+	uint64_t now = clock_tsc();
+	uint64_t guest_now = now + lapic->vcpu->tsc_offset;
+	uint64_t expiry;
+
+	if (lapic->timer_deadline > guest_now) {
+		if (add_overflows(now, lapic->timer_deadline - guest_now, &expiry))
+			expiry = ~0ULL;
+		timer_set(&lapic->timer, expiry);
+		return;
+	}
+	lapic->timer_deadline = 0;
+	cancel(lapic);
+	lapic_local_interrupt(lapic, LVT_TIMER);
+}
+
+void lapic_timer_write_deadline(struct lapic *lapic, uint64_t deadline)
+{
+	if (timer_mode(lapic) != LVT_TIMER_DEADLINE)
+		return;
+	lapic->timer_deadline = deadline;
+	if (deadline)
+		arm_deadline(lapic);
+	else
+		cancel(lapic);
+}
+
+void lapic_tsc_changed(struct vcpu *vcpu)
+{
+	if (vcpu->lapic->timer_deadline)
+		arm_deadline(vcpu->lapic);
+}
