@@ -135,6 +135,26 @@ int guest_failures(void)
 	return failures;
 }
 
+/* Of the Multiboot information, what this file reads. */
+struct multiboot_info {
+	uint32_t flags, mem_lower, mem_upper, boot_device, command_line;
+};
+#define MULTIBOOT_INFO_COMMAND_LINE (1 << 2)
+extern const uint64_t multiboot_info;
+
+bool guest_cpu_is_lax(void)
+{
+	const struct multiboot_info *info = (const void *)multiboot_info;
+
+	if (!(info->flags & MULTIBOOT_INFO_COMMAND_LINE))
+		return false;
+	for (const char *at = (const char *)(uint64_t)info->command_line; *at; at++) {
+		if (!memcmp(at, "lax", 3))
+			return true;
+	}
+	return false;
+}
+
 struct gate {
 	uint16_t offset_low, selector, attributes, offset_middle;
 	uint32_t offset_high, reserved;
@@ -145,7 +165,7 @@ static uint8_t tss[104] __attribute__((aligned(16)));
 static uint8_t interrupt_stack[8192] __attribute__((aligned(16)));
 static void (*handlers[256])(struct frame *frame);
 volatile uint64_t guest_interrupts[256];
-struct frame guest_fault;
+volatile struct frame guest_fault;
 uint64_t guest_fault_resume;
 
 static void unexpected(const struct frame *frame)
