@@ -83,3 +83,62 @@ archive_refresh() {
 	retry 3 apt-get -qq -o Dpkg::Use-Pty=0 update >&2 || die "cannot read the package lists of the Debian mirror"
 	: >"$apt_dir/updated"
 }
+
+# The Debian packages behind each thing that run and check do.
+packages_build='gcc libc6-dev linux-libc-dev binutils nasm cmake ninja-build gnu-efi acpica-tools'
+packages_image='gdisk mtools python3'
+packages_guests='dpkg lz4 zstd python3'
+packages_qemu='qemu-system-x86 ovmf'
+packages_bochs='g++ make xz-utils ovmf vgabios'
+packages_tests='libcmocka-dev libzydis-dev libunicorn-dev clang llvm libclang-rt-14-dev python3 dosfstools mtools'
+
+# need_packages NAME...: installs those of the Debian packages which are missing.
+need_packages() {
+	absent=
+	for package in "$@"; do
+		case $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) in
+		installed) ;;
+		*) absent="$absent $package" ;;
+		esac
+	done
+	[ -n "$absent" ] || return 0
+	as_root=
+	if [ "$(id -u)" != 0 ]; then
+		command -v sudo >/dev/null || die "these Debian packages are missing, and there is no sudo to install them:$absent"
+		as_root=sudo
+	fi
+	say "installing Debian packages:$absent"
+	(
+		unset APT_CONFIG
+		log=$(mktemp)
+		trap 'rm -f "$log"' EXIT
+		export DEBIAN_FRONTEND=noninteractive
+		install="$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300"
+		# The lists may be absent or old; a failed update matters only if the install then fails too.
+		$install install --no-install-recommends $absent >"$log" 2>&1 || {
+			retry 3 $install update >"$log" 2>&1 || :
+			retry 3 $install install --no-install-recommends $absent >"$log" 2>&1 || {
+				tail -20 "$log" >&2
+				exit 1
+			}
+		}
+	) || die "cannot install these Debian packages:$absent"
+}
+
+# build_release: builds ballast.efi in release form, in build/ of the tree; $root is the tree.
+build_release() {
+	build=$root/build
+	mkdir -p "$build"
+	exec 8>"$build/.lock"
+	flock -w 1500 8 || die "another run still builds in $build; giving up"
+	cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release >"$build/cmake.log" 2>&1 || {
+		cat "$build/cmake.log" >&2
+		die "cmake fails"
+	}
+	say "building ballast.efi"
+	ninja -C "$build" ballast.efi >"$build/ninja.log" 2>&1 || {
+		tail -60 "$build/ninja.log" >&2
+		die "ballast.efi does not build; the whole log is $build/ninja.log"
+	}
+	exec 8>&-
+}
