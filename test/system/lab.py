@@ -43,6 +43,33 @@ def _slowdown():
     return float(os.environ.get("BALLAST_SLOWDOWN", "1"))
 
 
+class _ResetWatch:
+    """Reads along in Bochs' log, whose first reset is the power-on."""
+
+    WORDS = b"bx_pc_system_c::Reset(HARDWARE) called"
+
+    def __init__(self, path):
+        self.path = path
+        self.offset = 0
+        self.count = 0
+        self.rest = b""
+        if os.path.exists(path):
+            os.unlink(path)
+
+    def seen(self):
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(self.offset)
+                data = file.read(1 << 22)
+        except OSError:
+            return False
+        self.offset += len(data)
+        data = self.rest + data
+        self.count += data.count(self.WORDS)
+        self.rest = data[-len(self.WORDS) + 1 :]
+        return self.count > 1
+
+
 class Machine:
     def __init__(self, bench, image, workdir, life_s=600, **options):
         """Start a machine. life_s bounds its whole life; options are those of benches.Options."""
@@ -57,14 +84,23 @@ class Machine:
         self.closed = False
         self.stream = None
         self.raw = open(os.path.join(self.workdir, "console.raw"), "wb")  # pylint: disable=consider-using-with
-        image = os.path.abspath(image) if image else None
-        server, self.argv = benches.prepare(bench, image, self.workdir, benches.Options(**options))
+        self.process = None
+        self.image = os.path.abspath(image) if image else None
+        self.options = benches.Options(**options)
+        self._start()
+
+    def _start(self):
+        server, self.argv = benches.prepare(self.bench, self.image, self.workdir, self.options)
+        self._resets = _ResetWatch(os.path.join(self.workdir, "bochs.log")) if self.is_bochs() else None
         try:
-            self._start(server)
+            self._start_emulator(server)
         finally:
             server.close()
 
-    def _start(self, server):
+    def is_bochs(self):
+        return self.bench.startswith("bochs")
+
+    def _start_emulator(self, server):
         with open(os.path.join(self.workdir, "emulator.txt"), "wb") as output:
             # A child of its own session: a Ctrl-C on the terminal is ours to handle.
             self.process = subprocess.Popen(self.argv, cwd=self.workdir, stdin=subprocess.DEVNULL, stdout=output,
@@ -95,7 +131,7 @@ class Machine:
             return False
         ready, _, _ = select.select([self.stream], [], [], max(0, seconds))
         if not ready:
-            return True
+            return self.follow_reset()
         try:
             data = self.stream.recv(65536)
         except BlockingIOError:
@@ -117,6 +153,21 @@ class Machine:
         if partial:
             text = text[: partial.start()]
         self.text += ESCAPES.sub("", text).replace("\r", "").replace("\0", "")
+
+    def follow_reset(self):
+        """Bochs only: when the machine was reset, end it or start it anew. False: it has ended.
+
+        The firmware does not come up a second time in one Bochs, because Bochs' reset leaves the ACPI block of its
+        chipset enabled at address 0, from which the firmware concludes that it has been set up.
+        """
+        if self._resets is None or not self._resets.seen():
+            return True
+        self._end_emulator()
+        if not self.options.reboot:
+            self.closed = True
+            return False
+        self._start()
+        return True
 
     def send(self, text):
         """Type text. On an emulated UART with its 16-byte FIFO and no flow control, long text is sent piecemeal."""
@@ -182,7 +233,12 @@ class Machine:
 
     def stop(self):
         """End the emulator, if it has not ended by itself."""
-        if getattr(self, "process", None) is not None and self.process.poll() is None:
+        self._end_emulator()
+        self.closed = True
+        self.raw.close()
+
+    def _end_emulator(self):
+        if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             try:
                 self.process.wait(3)
@@ -191,8 +247,7 @@ class Machine:
                 self.process.wait()
         if self.stream is not None:
             self.stream.close()
-        self.closed = True
-        self.raw.close()
+            self.stream = None
 
     def seconds(self):
         return time.monotonic() - self.started
@@ -232,7 +287,7 @@ class Machine:
 
     def _bochs_log(self):
         """What Bochs says of failed VM entries and the like, without its register dumps' repetition."""
-        return self._file_tail("bochs.log", 40).splitlines() if self.bench.startswith("bochs") else []
+        return self._file_tail("bochs.log", 40).splitlines() if self.is_bochs() else []
 
     def _file_tail(self, name, count):
         try:
