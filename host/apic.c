@@ -48,6 +48,7 @@ static bool x2apic;            /* [I] */
 static bool tsc_deadline;      /* [I] */
 static volatile uint32_t *mmio; /* [I] NULL in x2APIC mode */
 static uint64_t ticks_per_tsc;  /* [I] timer ticks per TSC tick, 32 fractional bits */
+static uint64_t longest_delta_tsc; /* [I] that the timer's count can hold */
 static uint64_t calibrate_tsc;  /* TSC when the timer was started for measuring */
 
 static uint32_t apic_read(uint32_t offset)
@@ -211,21 +212,23 @@ void apic_timer_init(void)
 	ticks_per_tsc = mul_div(ticks, BIT(32), elapsed);
 	if (!ticks_per_tsc)
 		panic("the local APIC's timer does not count");
+	/* Neither the count nor the product above it may overflow. */
+	longest_delta_tsc = MIN(mul_div(BIT(31), BIT(32), MAX(ticks_per_tsc, BIT(31))),
+				~0ULL / ticks_per_tsc);
 }
 
-void apic_timer_program(uint64_t deadline_tsc)
+uint64_t apic_timer_program(uint64_t deadline_tsc)
 {
-	uint64_t now, delta, ticks;
+	uint64_t now, delta;
 
 	if (tsc_deadline) {
 		/* Zero would disarm; a deadline in the past fires at once. */
 		wrmsr(MSR_TSC_DEADLINE, deadline_tsc ? deadline_tsc : 1);
-		return;
+		return deadline_tsc;
 	}
 	now = clock_tsc();
 	delta = deadline_tsc > now ? deadline_tsc - now : 0;
-	/* A count that does not fit fires early; the queue then asks again. */
-	delta = MIN(delta, BIT(32) - 1);
-	ticks = (delta * ticks_per_tsc >> 32) + 1;
-	apic_write(APIC_TIMER_COUNT, (uint32_t)MIN(ticks, 0xffffffffULL));
+	delta = MIN(delta, longest_delta_tsc);
+	apic_write(APIC_TIMER_COUNT, (uint32_t)(delta * ticks_per_tsc >> 32) + 1);
+	return now + delta;
 }

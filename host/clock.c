@@ -22,6 +22,7 @@
 
 /* Long enough for 50 ppm with the PM timer's resolution. */
 #define LONG_ENOUGH_NS (10 * NS_PER_MS)
+#define QUICK_NS (100 * NS_PER_US)
 /* The PM timer wraps after 4.6 s: a sample later than this does not count. */
 #define SAMPLE_LIMIT_NS (4 * NS_PER_SEC)
 #define SPIN_BUDGET 20000000
@@ -133,40 +134,69 @@ void clock_sample(void)
 	last_tsc = now;
 }
 
-/* Hertz by the PM timer over at least `ns`, spinning for what is missing; 0 if it stands still. */
-static uint64_t measure_pm_timer(uint64_t ns)
+static uint64_t spin_pm_timer(uint64_t ns)
 {
 	uint64_t needed = ns * PM_TIMER_HZ / NS_PER_SEC;
+	uint32_t first = pm_read(), ticks;
+	uint64_t from = clock_tsc(), now;
 
 	for (unsigned int i = 0; i < SPIN_BUDGET; i++) {
-		clock_sample();
-		if (pm_ticks >= needed)
-			return mul_div(last_tsc - start_tsc, PM_TIMER_HZ, pm_ticks);
-		if (frozen)
-			break;
+		ticks = (pm_read() - first) & PM_TIMER_MASK;
+		now = clock_tsc();
+		if (ticks >= needed)
+			return mul_div(now - from, PM_TIMER_HZ, ticks);
 		__builtin_ia32_pause();
 	}
 	return 0;
 }
 
-static uint64_t measure_pit(uint64_t ns)
+static uint64_t spin_pit(uint64_t ns)
 {
-	uint64_t needed = ns * PIT_HZ / NS_PER_SEC, now;
+	uint64_t needed = ns * PIT_HZ / NS_PER_SEC, from, now;
 	uint32_t ticks;
 
-	if (pit_ended()) {
-		pit_start();
-		start_tsc = clock_tsc();
-	}
+	pit_start();
+	from = clock_tsc();
 	for (unsigned int i = 0; i < SPIN_BUDGET && !pit_ended(); i++) {
 		ticks = pit_ticks();
 		now = clock_tsc();
-		/* A little more than the whole: it wrapped between the look at its output and here. */
 		if (ticks >= needed && ticks < PIT_LONGEST)
-			return mul_div(now - start_tsc, PIT_HZ, ticks);
+			return mul_div(now - from, PIT_HZ, ticks);
 		__builtin_ia32_pause();
 	}
 	return 0;
+}
+
+/* Hertz, measured now over `ns`; 0 when nothing counts. */
+static uint64_t spin(uint64_t ns)
+{
+	uint64_t hz = 0;
+
+	if (reference == REFERENCE_PM_TIMER)
+		hz = spin_pm_timer(ns);
+	if (!hz) {
+		reference = REFERENCE_PIT;
+		hz = spin_pit(ns);
+	}
+	return hz;
+}
+
+/* Hertz over the time since clock_start(); 0 when that is not long enough, or not known. */
+static uint64_t since_start(void)
+{
+	uint32_t ticks;
+
+	if (reference == REFERENCE_PM_TIMER) {
+		clock_sample();
+		if (pm_ticks < LONG_ENOUGH_NS * PM_TIMER_HZ / NS_PER_SEC)
+			return 0;
+		return mul_div(last_tsc - start_tsc, PM_TIMER_HZ, pm_ticks);
+	}
+	ticks = pit_ticks();
+	last_tsc = clock_tsc();
+	if (ticks < LONG_ENOUGH_NS * PIT_HZ / NS_PER_SEC || ticks >= PIT_LONGEST || pit_ended())
+		return 0;
+	return mul_div(last_tsc - start_tsc, PIT_HZ, ticks);
 }
 
 /* TSC frequency as CPUID tells it (Intel SDM vol. 3, "Invariant Time-Keeping"); 0: it does not. */
@@ -185,32 +215,37 @@ static uint64_t frequency_by_cpuid(void)
 	return (speed.eax & 0xffff) * 1000000ULL;
 }
 
-static bool agree(uint64_t a, uint64_t b)
+static bool agree(uint64_t a, uint64_t b, unsigned int percent)
 {
 	uint64_t difference = a > b ? a - b : b - a;
 
-	return difference < b / 100;
+	return a && b && difference < b / 100 * percent;
+}
+
+/*
+ * A quick look tells what to believe: what CPUID says, and what the time in the firmware showed,
+ * unless the TSC stood still then (old CPUs' idle states; emulators that count instructions).
+ */
+static uint64_t measure(void)
+{
+	uint64_t told = frequency_by_cpuid(), whole = since_start();
+	uint64_t quick = spin(reference == REFERENCE_PM_TIMER ? QUICK_NS : NS_PER_MS);
+	bool emulated = cpuid(1, 0).ecx & BIT(31);
+
+	if (!quick || agree(told, quick, 3))
+		return told;
+	if (agree(whole, quick, 3))
+		return whole;
+	return spin(emulated ? NS_PER_MS : LONG_ENOUGH_NS);
 }
 
 void clock_init(void)
 {
-	uint64_t told = frequency_by_cpuid(), measured = 0;
-	uint64_t enough = told ? NS_PER_MS : LONG_ENOUGH_NS;
+	uint64_t hz = measure();
 
-	/* Coarsely first: that is enough to believe CPUID. */
-	for (; enough <= LONG_ENOUGH_NS; enough = LONG_ENOUGH_NS) {
-		if (reference == REFERENCE_PM_TIMER)
-			measured = measure_pm_timer(enough);
-		if (!measured)
-			measured = measure_pit(enough);
-		if ((told && agree(measured, told)) || enough == LONG_ENOUGH_NS)
-			break;
-	}
-	if (told && (!measured || agree(measured, told)))
-		measured = told;
-	if (!measured)
+	if (!hz)
 		panic("no way to measure the TSC: neither ACPI PM timer nor 8254 count");
-	set_frequency(measured);
+	set_frequency(hz);
 	if (cpuid(0x80000000, 0).eax < 0x80000007 || !(cpuid(0x80000007, 0).edx & BIT(8)))
 		log_note("the TSC is not said to be invariant: time may drift");
 }

@@ -102,8 +102,7 @@ static void queue_program(struct timer_queue *queue, uint64_t deadline_tsc)
 {
 	if (deadline_tsc >= queue->programmed_tsc)
 		return;
-	queue->programmed_tsc = deadline_tsc;
-	apic_timer_program(deadline_tsc);
+	queue->programmed_tsc = apic_timer_program(deadline_tsc);
 }
 
 /* Lock the queue that an armed timer is in; NULL when it is in none. It may move meanwhile. */
@@ -182,6 +181,8 @@ void timer_interrupt(void)
 	struct timer *timer;
 
 	spin_lock(&queue->lock);
+	if (queue->programmed_tsc != NOT_PROGRAMMED)
+		now = MAX(now, queue->programmed_tsc);
 	queue->programmed_tsc = NOT_PROGRAMMED;
 	for (unsigned int i = 0; i < CALLBACKS_PER_INTERRUPT; i++) {
 		timer = queue->first;
