@@ -9,11 +9,10 @@ set(guest_dir ${CMAKE_BINARY_DIR}/guest)
 set(guest_lib ${CMAKE_SOURCE_DIR}/test/guest/lib)
 set(guest_images "")
 
-function(ballast_guest name)
+function(ballast_guest name source_dir)
 	set(objects "")
 	foreach(source ${guest_lib}/start.asm ${guest_lib}/vectors.asm ${guest_lib}/guest.c
-			${CMAKE_SOURCE_DIR}/test/guest/${name}.c
-			${CMAKE_SOURCE_DIR}/test/guest/${name}_code.asm)
+			${source_dir}/${name}.c ${source_dir}/${name}_code.asm)
 		if(NOT EXISTS ${source})
 			continue()
 		endif()
@@ -33,6 +32,10 @@ function(ballast_guest name)
 		list(APPEND objects ${object})
 	endforeach()
 	set(image ${guest_dir}/${name}.elf)
+	if(NOT source_dir STREQUAL ${CMAKE_SOURCE_DIR}/test/guest)
+		set(image ${CMAKE_BINARY_DIR}/bench/${name}.elf)
+		file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
+	endif()
 	add_custom_command(OUTPUT ${image}
 		COMMAND ${CMAKE_LINKER} -nostdlib -static -z noexecstack --no-warn-rwx-segments
 			-T ${guest_lib}/guest.ld -o ${image}.64 ${objects}
@@ -44,6 +47,7 @@ endfunction()
 file(GLOB guest_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/test/guest/*.c)
 foreach(source ${guest_sources})
 	get_filename_component(name ${source} NAME_WE)
-	ballast_guest(${name})
+	ballast_guest(${name} ${CMAKE_SOURCE_DIR}/test/guest)
 endforeach()
+ballast_guest(ops ${CMAKE_SOURCE_DIR}/test/bench)
 add_custom_target(guests ALL DEPENDS ${guest_images})
