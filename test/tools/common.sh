@@ -125,8 +125,8 @@ need_packages() {
 	) || die "cannot install these Debian packages:$absent"
 }
 
-# build_release: builds ballast.efi in release form, in build/ of the tree; $root is the tree.
-build_release() {
+# build TARGET...: builds these in release form, or everything, in build/ of the tree; $root is the tree.
+build() {
 	build=$root/build
 	mkdir -p "$build"
 	exec 8>"$build/.lock"
@@ -135,10 +135,10 @@ build_release() {
 		cat "$build/cmake.log" >&2
 		die "cmake fails"
 	}
-	say "building ballast.efi"
-	ninja -C "$build" ballast.efi >"$build/ninja.log" 2>&1 || {
+	say "building ${*:-everything}"
+	ninja -C "$build" "$@" >"$build/ninja.log" 2>&1 || {
 		tail -60 "$build/ninja.log" >&2
-		die "ballast.efi does not build; the whole log is $build/ninja.log"
+		die "the build fails; its whole log is $build/ninja.log"
 	}
 	exec 8>&-
 }
