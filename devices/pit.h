@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The 8254 timer and port 0x61 (Intel 8254 data sheet). Counters are computed from the clock when
+ * they are read; nothing ticks. Only channel 0's rising edges take a timer.
+ *
+ * Lost ticks: edges that pass while the host is busy elsewhere are made up for, up to
+ * PIT_OWED_MAX, at intervals of at least PIT_INTERVAL_MIN_NS. The same interval bounds a guest
+ * that programs a faster rate.
+ */
+#ifndef BALLAST_DEVICES_PIT_H
+#define BALLAST_DEVICES_PIT_H
+
+#include "devices/device_timer.h"
+
+#define PIT_HZ 1193182ULL
+#define PIT_CHANNELS 3
+#define PIT_INTERVAL_MIN_NS 100000ULL
+#define PIT_OWED_MAX 100
+
+enum pit_access { PIT_ACCESS_LOW = 1, PIT_ACCESS_HIGH = 2, PIT_ACCESS_BOTH = 3 };
+
+struct pit_channel {
+	uint8_t mode;             /* 0 to 5 */
+	uint8_t access;           /* enum pit_access */
+	bool bcd;
+	bool gate;
+	bool counting;            /* a count was loaded, and in modes 1 and 5 triggered */
+	bool high_write_next;     /* PIT_ACCESS_BOTH: the next byte written is the upper one */
+	bool high_read_next;
+	bool count_latched;
+	bool status_latched;
+	uint8_t low_written;
+	uint8_t status;           /* latched */
+	uint16_t latched;
+	uint32_t reload;          /* 1 to 65536, in clocks */
+	uint32_t next_reload;     /* written and not yet loaded; 0: none */
+	uint64_t switch_clock;    /* modes 2, 3: when next_reload is loaded, in clocks since start */
+	uint64_t start_tsc;       /* when counting from `reload` began */
+	uint64_t paused_clock;    /* clocks since start when the gate went low */
+};
+
+struct pit {
+	struct device device;
+	struct io_region ports;
+	struct io_region control_b;              /* port 0x61 */
+	struct pit_channel channels[PIT_CHANNELS]; /* [vm.lock] */
+	struct device_timer edge;                /* channel 0's next rising edge */
+	uint64_t edges_seen;                     /* of channel 0 since its start */
+	uint32_t edges_owed;                     /* seen and not yet delivered */
+	uint8_t control;                         /* port 0x61, what can be written */
+};
+
+int pit_create(struct vm *vm) __must_check;
+
+#endif
