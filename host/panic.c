@@ -11,6 +11,7 @@
 #include "host/descriptor.h"
 #include "host/init.h"
 #include "host/log.h"
+#include "host/memory.h"
 #include "host/serial.h"
 #include "host/symbols.h"
 #include "host/x86.h"
@@ -18,7 +19,6 @@
 #include "lib/string.h"
 
 #define BACKTRACE_LINES 24
-#define BACKTRACE_WORDS 1024
 
 static bool stop_requested; /* [a] */
 static struct cpu *panicking; /* [a] the first CPU to panic */
@@ -70,44 +70,48 @@ static bool follows_call(uint64_t address)
 	return false;
 }
 
-/* The end of the stack that `rsp` is on, so that the scan stays on mapped memory. */
-static uint64_t stack_end(uint64_t rsp)
+/*
+ * The part of a stack that is in use above `rsp`, so that the scan stays on mapped memory: empty
+ * when `rsp` is on none of our stacks. An overflown stack, `rsp` in its guard, is in use wholly.
+ */
+static void find_stack(uint64_t rsp, uint64_t *start, uint64_t *end)
 {
-	const struct cpu_area *area =
-		(const struct cpu_area *)ROUND_DOWN(rsp, PAGE_SIZE << CPU_AREA_ORDER);
-	const uint64_t ends[] = {
-		(uint64_t)(uintptr_t)area->guard_nmi,
-		(uint64_t)(uintptr_t)area->guard_machine_check,
-		(uint64_t)(uintptr_t)area->guard_main,
-		(uint64_t)(uintptr_t)area->page,
+	struct cpu_area *area = host_ptr(ROUND_DOWN(rsp, sizeof(*area)));
+	const struct memory_range stacks[] = {
+		{host_phys(area->stack_double_fault), sizeof(area->stack_double_fault)},
+		{host_phys(area->stack_nmi), sizeof(area->stack_nmi)},
+		{host_phys(area->stack_machine_check), sizeof(area->stack_machine_check)},
+		{host_phys(area->stack_main), sizeof(area->stack_main)},
 	};
 	bool ours = false;
 
+	*start = rsp;
+	*end = rsp;
 	for (unsigned int id = 0; cpu_by_id(id); id++)
 		ours |= container_of(cpu_by_id(id), struct cpu_area, cpu) == area;
-	if (!ours)
-		return rsp;
-	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
-		if (rsp < ends[i])
-			return rsp >= ends[i] - (i == 3 ? 5 : 2) * PAGE_SIZE ? ends[i] : rsp;
+	for (size_t i = 0; ours && i < ARRAY_SIZE(stacks); i++) {
+		uint64_t top = stacks[i].start + stacks[i].bytes;
+
+		if (rsp < stacks[i].start - PAGE_SIZE || rsp >= top)
+			continue;
+		*start = MAX(rsp, stacks[i].start);
+		*end = top;
 	}
-	return rsp;
 }
 
 static void say_backtrace(uint64_t rsp)
 {
-	uint64_t end = stack_end(rsp & ~7ULL);
 	unsigned int lines = 0;
+	uint64_t at, end;
 
-	rsp &= ~7ULL;
-	for (unsigned int i = 0; i < BACKTRACE_WORDS && rsp + 8 <= end; i++, rsp += 8) {
-		uint64_t word = *(const uint64_t *)(uintptr_t)rsp;
+	find_stack(rsp & ~7ULL, &at, &end);
+	for (; at < end && lines < BACKTRACE_LINES; at += 8) {
+		uint64_t word = *(const uint64_t *)host_ptr(at);
 
 		if (!follows_call(word))
 			continue;
 		say_address("    from", word - 1);
-		if (++lines == BACKTRACE_LINES)
-			break;
+		lines++;
 	}
 }
 

@@ -35,7 +35,8 @@ bool symbol_find(uint64_t address, char name[SYMBOL_NAME_BYTES], uint64_t *offse
 		start += read_leb128(&at);
 		if (start > address)
 			break;
-		shared = MIN((size_t)*at++, sizeof(current) - 1);
+		shared = *at++;
+		shared = MIN(shared, sizeof(current) - 1);
 		length = strlen((const char *)at);
 		memcpy(current + shared, at, MIN(length + 1, sizeof(current) - shared));
 		current[sizeof(current) - 1] = '\0';
