@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: BSD-2-Clause
+ballast_unit_test(ept SOURCES test/unit/test_ept.c test/unit/fake_frames.c ept/s2.c
+	ept/guest_memory.c)
