@@ -9,8 +9,8 @@
 #include "host/irq.h"
 #include "host/log.h"
 #include "host/serial.h"
-#include "vcpu/hw.h"
 #include "vcpu/sched.h"
+#include "vcpu/vcpu.h"
 
 static uint32_t released; /* [a] other CPUs may run guests */
 
@@ -19,7 +19,7 @@ static void secondary_main(void)
 {
 	while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE))
 		cpu_idle();
-	if (hw && hw->cpu_enable(this_cpu())) {
+	if (vcpu_cpu_init(this_cpu())) {
 		log_line("cpu %u: virtualization cannot be enabled; it stays idle",
 			 this_cpu()->id);
 		return;
@@ -70,7 +70,7 @@ void ballast_main(void)
 	smp_init(secondary_main);
 	if (sched_init())
 		panic("no memory for the scheduler");
-	if (hw && hw->cpu_enable(this_cpu()))
+	if (vcpu_cpu_init(this_cpu()))
 		panic("virtualization cannot be enabled on the boot CPU");
 	release_secondaries();
 	mgmt_main();

@@ -12,6 +12,12 @@
 
 #define PAT_RESET 0x0007040600070406ULL
 
+int vcpu_cpu_init(struct cpu *cpu)
+{
+	fpu_cpu_init();
+	return hw->cpu_enable(cpu);
+}
+
 int vcpu_create(struct vm *vm, unsigned int id, struct vcpu **out)
 {
 	struct vcpu *vcpu = heap_alloc(sizeof(*vcpu), FRAME_VM);

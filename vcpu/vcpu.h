@@ -121,6 +121,12 @@ static inline void vcpu_set_edx_eax(struct vcpu *vcpu, uint64_t value)
 	vcpu->regs.gpr[GPR_RDX] = value >> 32;
 }
 
+/*
+ * Make the calling CPU able to run guests: extended state, then virtualization. Once on each CPU,
+ * the boot CPU first. -E... after a log line.
+ */
+int vcpu_cpu_init(struct cpu *cpu) __must_check;
+
 int vcpu_create(struct vm *vm, unsigned int id, struct vcpu **out) __must_check;
 void vcpu_destroy(struct vcpu *vcpu);
 
