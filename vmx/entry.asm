@@ -1,0 +1,105 @@
+; SPDX-License-Identifier: BSD-2-Clause
+;
+; Into the guest and back (Intel SDM vol. 3, "VM Entries", "VM Exits"). The guest's registers go
+; straight between the CPU and struct general_regs; RSP, RIP and RFLAGS are in the VMCS. The CPU
+; clears RFLAGS at an exit, so interrupts are off and the direction flag is as the ABI wants it.
+bits 64
+default rel
+
+%define ENTRY_CONSTANT(name, value) name equ value
+%include "vmx/entry.inc"
+
+%macro each_register 1
+	%1 rax, ENTRY_RAX
+	%1 rcx, ENTRY_RCX
+	%1 rdx, ENTRY_RDX
+	%1 rbx, ENTRY_RBX
+	%1 rbp, ENTRY_RBP
+	%1 rsi, ENTRY_RSI
+	%1 r8, ENTRY_R8
+	%1 r9, ENTRY_R9
+	%1 r10, ENTRY_R10
+	%1 r11, ENTRY_R11
+	%1 r12, ENTRY_R12
+	%1 r13, ENTRY_R13
+	%1 r14, ENTRY_R14
+	%1 r15, ENTRY_R15
+%endmacro
+
+%macro load_register 2
+	mov %1, [rdi + %2]
+%endmacro
+
+%macro save_register 2
+	mov [rdi + %2], %1
+%endmacro
+
+; What a CPU with leaking buffers or predictors must do on its way into a guest and out of it
+; (flushing L1D, overwriting buffers, barriers) belongs into these two; nothing is done yet.
+%macro speculation_before_entry 0
+%endmacro
+%macro speculation_after_exit 0
+%endmacro
+
+section .text
+
+; int vmx_entry_run(struct general_regs *regs (rdi), struct vmx_vcpu *hw (rsi))
+align 16
+global vmx_entry_run:function
+vmx_entry_run:
+	push rbp
+	push rbx
+	push r12
+	push r13
+	push r14
+	push r15
+	push rdi
+	; The stack is nearly always as deep as at the last entry: a compare saves a VMWRITE.
+	cmp [rsi + ENTRY_HOST_RSP], rsp
+	jne .stack_moved
+.stack_known:
+	speculation_before_entry
+	cmp dword [rsi + ENTRY_LAUNCHED], 0
+	each_register load_register
+	mov rdi, [rdi + ENTRY_RDI]
+	je .launch
+	vmresume
+	jmp .refused
+.launch:
+	vmlaunch
+.refused:
+	; The guest did not run; its registers still are where they came from. CF: no VMCS; ZF: the
+	; VMCS says why.
+	mov eax, 1
+	mov ecx, 2
+	cmovz eax, ecx
+	pop rdi
+	jmp return
+
+.stack_moved:
+	mov eax, ENTRY_FIELD_HOST_RSP
+	vmwrite rax, rsp
+	mov [rsi + ENTRY_HOST_RSP], rsp
+	jmp .stack_known
+
+; VM exits arrive here with RSP as above: at the address of the registers.
+align 16
+global vmx_entry_exit:function
+vmx_entry_exit:
+	push rdi
+	mov rdi, [rsp + 8]
+	each_register save_register
+	pop qword [rdi + ENTRY_RDI]
+	pop rdi
+	speculation_after_exit
+	xor eax, eax
+return:
+	pop r15
+	pop r14
+	pop r13
+	pop r12
+	pop rbx
+	pop rbp
+	ret
+
+section .note.GNU-stack noalloc noexec nowrite progbits
