@@ -7,6 +7,7 @@
 #include "mgmt/config.h"
 #include "vcpu/hw.h"
 #include "vcpu/sched.h"
+#include "vcpu/vcpu.h"
 
 #define ABSENT __attribute__((weak))
 
@@ -27,6 +28,12 @@ ABSENT int hw_probe(const struct hw_ops *const *vendors, size_t count, char *why
 	(void)count;
 	(void)why;
 	(void)size;
+	return 0;
+}
+
+ABSENT int vcpu_cpu_init(struct cpu *cpu)
+{
+	(void)cpu;
 	return 0;
 }
 
