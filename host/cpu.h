@@ -31,6 +31,9 @@ struct cpu {
 	uint64_t nmi_count;    /* own CPU */
 };
 
+#ifdef BALLAST_UNIT_TEST
+struct cpu *this_cpu(void); /* the test's own */
+#else
 static inline struct cpu *this_cpu(void)
 {
 	struct cpu *cpu;
@@ -38,6 +41,7 @@ static inline struct cpu *this_cpu(void)
 	__asm__("mov %%gs:0, %0" : "=r"(cpu));
 	return cpu;
 }
+#endif
 
 unsigned int cpu_count(void);                 /* online CPUs; ids are 0 .. count-1 */
 struct cpu *cpu_by_id(unsigned int id);       /* NULL beyond cpu_count() */
