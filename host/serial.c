@@ -113,14 +113,19 @@ size_t serial_write(const char *bytes, size_t count)
 	return taken;
 }
 
-size_t serial_write_room(void)
+size_t serial_write_pending(void)
 {
-	size_t room;
+	size_t pending;
 
 	spin_lock(&serial_lock);
-	room = SEND_RING - (send_head - send_tail);
+	pending = send_head - send_tail;
 	spin_unlock(&serial_lock);
-	return room;
+	return pending;
+}
+
+size_t serial_write_room(void)
+{
+	return SEND_RING - serial_write_pending();
 }
 
 int serial_read(void)

@@ -12,6 +12,8 @@
 /* Queue bytes for sending; returns how many were taken (fewer when the ring is full). */
 size_t serial_write(const char *bytes, size_t count);
 size_t serial_write_room(void);
+/* Bytes taken and not yet given to the port. Any CPU. */
+size_t serial_write_pending(void);
 /* Next received byte, or -1. */
 int serial_read(void);
 /* Called after bytes have arrived or room has been made; from irq_window(). May be NULL. */
