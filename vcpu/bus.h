@@ -14,7 +14,7 @@
 struct io_region {
 	uint64_t start;       /* [I] port or guest physical address */
 	uint64_t length;      /* [I] */
-	uint8_t max_size;     /* [I] widest access in bytes; wider ones are split, low bytes first */
+	uint8_t max_size;     /* [I] widest access in bytes; wider ones are split, low first */
 	/* Both run under vm.lock. `size` is 1, 2, 4 or 8 and offset + size <= length. */
 	uint64_t (*read)(struct io_region *region, uint64_t offset, unsigned int size);
 	void (*write)(struct io_region *region, uint64_t offset, unsigned int size, uint64_t value);

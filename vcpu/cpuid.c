@@ -181,7 +181,8 @@ static void build_extended_features(struct cpuid_table *table)
 	table->basic[7].registers.eax = MIN(table->basic[7].registers.eax, 1U);
 	add_subleaf(table, 7, 0, table->basic[7].registers);
 	if (table->basic[7].registers.eax)
-		add_subleaf(table, 7, 1, (struct cpuid_result){ cpuid(7, 1).eax & offered, 0, 0, 0 });
+		add_subleaf(
+			table, 7, 1, (struct cpuid_result){ cpuid(7, 1).eax & offered, 0, 0, 0 });
 }
 
 /*
@@ -262,7 +263,7 @@ static void copy_host(struct cpuid_table *table)
 		table->basic[i].registers = cpuid(i, 0);
 	for (uint32_t i = 0x80000000; i <= table->extended_max; i++)
 		table->extended[i - 0x80000000].registers = cpuid(i, 0);
-	/* Intel guests get the TSC's frequency from leaf 0x15, whether the machine has it or not. */
+	/* Intel guests get the TSC's frequency from leaf 0x15 even where the machine lacks it. */
 	if (table->intel)
 		table->basic_max = MAX(table->basic_max, 0x15U);
 	table->basic[0].registers.eax = table->basic_max;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Switching extended processor state; Intel SDM vol. 1, "Managing State Using the XSAVE Feature Set". */
+/* Switching extended state; Intel SDM vol. 1, "Managing State Using the XSAVE Feature Set". */
 #include "vcpu/fpu.h"
 
 #include "host/memory.h"
@@ -12,7 +12,7 @@
 #define FXSAVE_MXCSR 24
 #define XSAVE_HEADER_BYTES 64
 
-/* x87, SSE, AVX, the three of AVX-512, PKRU. AMX is left out: its 8 KiB are not worth the switch. */
+/* x87, SSE, AVX, the three of AVX-512, PKRU. AMX is left out: its 8 KiB cost each switch. */
 #define COMPONENTS_KNOWN (BIT(0) | BIT(1) | BIT(2) | BIT(5) | BIT(6) | BIT(7) | BIT(9))
 
 static uint64_t components; /* [I] after the boot CPU's fpu_cpu_init() */

@@ -13,7 +13,7 @@
  * all, finds out what there is to switch.
  */
 void fpu_cpu_init(void);
-/* State components that are switched, and so may be offered to guests (as in XCR0); 0 without XSAVE. */
+/* Components that are switched, and so may be offered to guests (as in XCR0); 0: no XSAVE. */
 uint64_t fpu_components(void);
 
 void *fpu_alloc(void) __must_check;

@@ -48,7 +48,7 @@ enum vcpu_state {
 };
 
 struct vcpu {
-	struct general_regs regs;   /* the only copy of the guest's registers; first: see entry.asm */
+	struct general_regs regs;   /* the only copy of the guest's; first, for entry.asm */
 	void *hw;                   /* [I] the vendor's struct vmx_vcpu or svm_vcpu */
 	uint32_t requests;          /* [a] REQUEST_... */
 	uint32_t valid;             /* REG_... groups of `special` that hold the guest's values */

@@ -102,7 +102,7 @@ void vm_start(struct vm *vm)
 		vcpu->run_tsc = 0;
 		memset(vcpu->exits, 0, sizeof(vcpu->exits));
 		sched_place(vcpu);
-		/* Cached translations may be those of an earlier run; the first entry drops them. */
+		/* Cached translations may be those of an earlier run: the first entry flushes. */
 		vcpu->state = VCPU_WAIT_SIPI;
 		vcpu_request(vcpu, REQUEST_TLB_FLUSH | REQUEST_EVENTS);
 	}

@@ -10,7 +10,7 @@ section .text
 %assign vector 0
 %rep 256
 entry_%+vector:
-%if vector != 8 && vector != 10 && vector != 11 && vector != 12 && vector != 13 && vector != 14 && vector != 17 && vector != 21
+%if vector != 8 && (vector < 10 || vector > 14) && vector != 17 && vector != 21
 	push	qword 0
 %endif
 	push	qword vector
