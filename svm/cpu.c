@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* SVM on a physical CPU: on and off, its host state, its ASIDs. */
+#include "host/cpu.h"
+#include "host/log.h"
+#include "host/memory.h"
+#include "svm/svm.h"
+
+/*
+ * VMSAVE keeps FS, GS, TR, LDTR and the system call MSRs of the host: they do not change from here
+ * on, and svm_run_guest() loads them after each run.
+ */
+static void save_host_state(const struct svm_cpu *svm)
+{
+	__asm__ volatile("vmsave %%rax" : : "a"(svm->host_vmcb) : "memory");
+}
+
+static struct svm_cpu *cpu_data_create(void)
+{
+	struct svm_cpu *svm = heap_alloc(sizeof(*svm), FRAME_HOST);
+
+	if (!svm)
+		return NULL;
+	svm->host_vmcb = frame_alloc_zeroed(FRAME_ORDER_4K, FRAME_HOST);
+	if (svm->host_vmcb == HPA_NONE) {
+		heap_free(svm);
+		return NULL;
+	}
+	svm->asids = svm_features.asids;
+	svm->generation = 1; /* 0 is no generation */
+	/* All used up: the first guest flushes what the firmware may have left. */
+	svm->next_asid = svm->asids;
+	return svm;
+}
+
+static int cpu_allocate(struct cpu *cpu)
+{
+	cpu->hw_page = frame_alloc_zeroed(FRAME_ORDER_4K, FRAME_HOST);
+	if (cpu->hw_page == HPA_NONE)
+		return -ENOMEM;
+	cpu->hw_data = cpu_data_create();
+	if (cpu->hw_data && !svm_prepare_maps())
+		return 0;
+	if (cpu->hw_data) {
+		frame_free(((struct svm_cpu *)cpu->hw_data)->host_vmcb, FRAME_ORDER_4K);
+		heap_free(cpu->hw_data);
+		cpu->hw_data = NULL;
+	}
+	frame_free(cpu->hw_page, FRAME_ORDER_4K);
+	cpu->hw_page = HPA_NONE;
+	return -ENOMEM;
+}
+
+/* What probe() found on the boot CPU must hold here: guests may be placed on either. */
+static int check_same_features(const struct cpu *cpu)
+{
+	const struct svm_features *boot = &svm_features;
+	struct svm_features here;
+	char why[256] = "this CPU is no AMD CPU.";
+	int error = svm_detect_here(&here, why, sizeof(why));
+
+	if (error) {
+		log_line("CPU %u: %s", cpu->id, why);
+		return error;
+	}
+	if (here.asids < boot->asids || here.next_rip < boot->next_rip ||
+		here.decode_assists < boot->decode_assists ||
+		here.flush_by_asid < boot->flush_by_asid || here.clean_bits < boot->clean_bits ||
+		here.huge_pages < boot->huge_pages || here.tsc_aux < boot->tsc_aux) {
+		log_line("CPU %u has fewer SVM features than the boot CPU; it is not used",
+			cpu->id);
+		return -ENOTSUP;
+	}
+	return 0;
+}
+
+int svm_cpu_enable(struct cpu *cpu)
+{
+	int error = check_same_features(cpu);
+
+	if (error)
+		return error;
+	error = cpu_allocate(cpu);
+	if (error) {
+		log_line("CPU %u: no memory for SVM", cpu->id);
+		return error;
+	}
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+	wrmsr(MSR_VM_HSAVE_PA, cpu->hw_page);
+	save_host_state(cpu->hw_data);
+	return 0;
+}
+
+void svm_cpu_disable(struct cpu *cpu)
+{
+	struct svm_cpu *svm = cpu->hw_data;
+
+	if (!svm)
+		return;
+	wrmsr(MSR_VM_HSAVE_PA, 0);
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_SVME);
+	frame_free(svm->host_vmcb, FRAME_ORDER_4K);
+	heap_free(svm);
+	cpu->hw_data = NULL;
+	frame_free(cpu->hw_page, FRAME_ORDER_4K);
+	cpu->hw_page = HPA_NONE;
+}
+
+/*
+ * ASIDs are handed out in turn. When they run out, a new generation starts: the next VMRUN flushes
+ * everything, and every other vCPU of this CPU gets a new one before it runs.
+ */
+void svm_assign_asid(struct svm_vcpu *svm)
+{
+	struct vmcb_control *control = &svm->vmcb->control;
+	struct svm_cpu *cpu = svm->cpu;
+
+	control->tlb_control = TLB_CONTROL_NOTHING;
+	if (cpu->next_asid >= cpu->asids) {
+		cpu->generation++;
+		cpu->next_asid = 1;
+		control->tlb_control = TLB_CONTROL_FLUSH_ALL;
+	}
+	control->asid = cpu->next_asid++;
+	control->clean &= ~CLEAN_ASID;
+	svm->asid_generation = cpu->generation;
+}
+
+void svm_flush_tlb(struct vcpu *vcpu)
+{
+	struct svm_vcpu *svm = svm_of(vcpu);
+
+	if (svm_features.flush_by_asid && svm->asid_generation == svm->cpu->generation)
+		svm->vmcb->control.tlb_control = TLB_CONTROL_FLUSH_ASID;
+	else
+		svm->asid_generation = 0;
+}
