@@ -131,6 +131,27 @@ int emulate_rm(struct emulation *e, unsigned int size, uint64_t access, struct o
 	return 0;
 }
 
+int emulate_rm_aligned(struct emulation *e, unsigned int size, uint64_t access, bool aligned,
+	struct operand *operand)
+{
+	uint64_t offset = emulate_offset(e, 0);
+	gva_t linear;
+	int err;
+
+	if (!e->insn.has_memory)
+		return -ENOTSUP;
+	if (aligned) {
+		err = guest_linear(e->vcpu, e->insn.segment, offset, size, access, &linear);
+		if (err)
+			return err;
+		if (linear & (size - 1)) {
+			vcpu_inject_gp(e->vcpu);
+			return -EFAULT;
+		}
+	}
+	return emulate_memory(e, e->insn.segment, offset, size, access, operand);
+}
+
 int emulate_read(struct emulation *e, const struct operand *operand, uint64_t *value)
 {
 	*value = 0;

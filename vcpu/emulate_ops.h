@@ -54,6 +54,9 @@ int emulate_memory(struct emulation *e, enum segment_name segment, uint64_t offs
 /* The operand of ModRM.rm (or moffs). */
 int emulate_rm(struct emulation *e, unsigned int size, uint64_t access, struct operand *operand)
 	__must_check;
+/* The same, which must be in memory; #GP when `aligned` and it is not aligned to its size. */
+int emulate_rm_aligned(struct emulation *e, unsigned int size, uint64_t access, bool aligned,
+	struct operand *operand) __must_check;
 /* Up to 8 bytes; zero-extended. */
 int emulate_read(struct emulation *e, const struct operand *operand, uint64_t *value) __must_check;
 int emulate_write(struct emulation *e, const struct operand *operand, uint64_t value) __must_check;
@@ -83,6 +86,53 @@ bool emulate_condition(struct emulation *e, unsigned int code);
 /* Call the handler of the decoded instruction; -ENOTSUP when there is none. */
 int emulate_dispatch(struct emulation *e) __must_check;
 
+/* emulate_flags.c: the arithmetic flags of a result; operands may have bits above `size`. */
+static inline uint64_t emulate_sign_bit(unsigned int size)
+{
+	return 1ULL << (size * 8 - 1);
+}
+/* PF, ZF, SF; the others clear: logic. */
+uint64_t emulate_result_flags(uint64_t result, unsigned int size);
+/* All, of result = a + b (+ carry) and of result = a - b (- borrow). */
+uint64_t emulate_add_flags(uint64_t a, uint64_t b, uint64_t result, unsigned int size);
+uint64_t emulate_subtract_flags(uint64_t a, uint64_t b, uint64_t result, unsigned int size);
+
+/* emulate_alu.c */
+enum unary {
+	UNARY_NOT, UNARY_NEG, UNARY_INC, UNARY_DEC
+};
+int emulate_unary(struct emulation *e, enum unary operation);
+int emulate_alu(struct emulation *e);
+int emulate_alu_immediate(struct emulation *e);
+int emulate_test(struct emulation *e);
+int emulate_group3(struct emulation *e);
+int emulate_xadd(struct emulation *e);
+int emulate_cmpxchg(struct emulation *e);
+int emulate_cmpxchg_double(struct emulation *e);
+/* emulate_multiply.c */
+int emulate_multiply_divide(struct emulation *e);
+int emulate_imul(struct emulation *e);
+/* emulate_shift.c */
+int emulate_shift(struct emulation *e);
+int emulate_shift_double(struct emulation *e);
+/* emulate_bits.c */
+int emulate_bit_immediate(struct emulation *e);
+int emulate_bit_register(struct emulation *e);
+int emulate_bit_scan(struct emulation *e);
+/* emulate_stack.c */
+int emulate_push_register(struct emulation *e);
+int emulate_push_immediate(struct emulation *e);
+int emulate_pop_register(struct emulation *e);
+int emulate_pop_rm(struct emulation *e);
+int emulate_call_relative(struct emulation *e);
+int emulate_return(struct emulation *e);
+int emulate_group5(struct emulation *e);
+/* emulate_string.c */
+int emulate_string(struct emulation *e);
+int emulate_port_string(struct emulation *e);
+int emulate_port(struct emulation *e);
+/* emulate_simd.c: moves of vector registers, legacy and VEX. */
+int emulate_simd(struct emulation *e);
 /* emulate_move.c */
 int emulate_mov_store(struct emulation *e);
 int emulate_mov_load(struct emulation *e);

@@ -27,6 +27,9 @@ unsigned int guest_mode_bits(struct vcpu *vcpu);
 int guest_linear(struct vcpu *vcpu, enum segment_name segment, uint64_t offset, unsigned int size,
 	uint64_t access, gva_t *linear) __must_check;
 
+/* In 64-bit mode: are all bits above the highest address bit copies of it? REG_CR4 is valid. */
+bool guest_is_canonical(const struct vcpu *vcpu, gva_t linear);
+
 /* Walk the guest's page tables for one address. */
 int guest_translate(struct vcpu *vcpu, gva_t linear, uint64_t access, gpa_t *gpa) __must_check;
 

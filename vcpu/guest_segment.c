@@ -17,8 +17,7 @@ unsigned int guest_mode_bits(struct vcpu *vcpu)
 	return cs->attributes & SEGMENT_DB ? 32 : 16;
 }
 
-/* All bits above the highest address bit are copies of it. */
-static bool is_canonical(const struct vcpu *vcpu, gva_t linear)
+bool guest_is_canonical(const struct vcpu *vcpu, gva_t linear)
 {
 	unsigned int shift = vcpu->special.cr4 & CR4_LA57 ? 64 - 57 : 64 - 48;
 
@@ -40,7 +39,7 @@ static int linear_64(struct vcpu *vcpu, enum segment_name segment, uint64_t offs
 		vcpu_need(vcpu, REG_SEGMENTS);
 		*linear += vcpu->special.segments[segment].base;
 	}
-	if (!is_canonical(vcpu, *linear) || !is_canonical(vcpu, *linear + size - 1))
+	if (!guest_is_canonical(vcpu, *linear) || !guest_is_canonical(vcpu, *linear + size - 1))
 		return refuse(vcpu, segment);
 	return 0;
 }

@@ -17,9 +17,17 @@ set(VCPU_SOURCES
 # Decoder, emulator, guest address space.
 set(VCPU_EMULATE_SOURCES
 	vcpu/emulate.c
+	vcpu/emulate_alu.c
+	vcpu/emulate_bits.c
+	vcpu/emulate_flags.c
 	vcpu/emulate_length.c
 	vcpu/emulate_move.c
+	vcpu/emulate_multiply.c
 	vcpu/emulate_operand.c
+	vcpu/emulate_shift.c
+	vcpu/emulate_simd.c
+	vcpu/emulate_stack.c
+	vcpu/emulate_string.c
 	vcpu/emulate_table.c
 	vcpu/guest_access.c
 	vcpu/guest_fetch.c
@@ -28,7 +36,8 @@ set(VCPU_EMULATE_SOURCES
 	vcpu/insn.c
 	vcpu/insn_check.c
 	vcpu/insn_table.c
-	vcpu/insn_vector.c)
+	vcpu/insn_vector.c
+	vcpu/simd_registers.c)
 list(APPEND VCPU_SOURCES ${VCPU_EMULATE_SOURCES})
 # Buses, interrupt lines, virtual LAPIC.
 set(VCPU_LAPIC_SOURCES

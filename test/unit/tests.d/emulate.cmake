@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: BSD-2-Clause
+set(emulator_under_test ${VCPU_EMULATE_SOURCES})
+# Tests bring their own vector registers: the real ones belong to the compiler here.
+list(REMOVE_ITEM emulator_under_test vcpu/simd_registers.c)
+
+find_library(UNICORN_LIBRARY unicorn)
+if(UNICORN_LIBRARY)
+	ballast_unit_test(emulate_unicorn SOURCES test/unit/test_emulate_unicorn.c
+		test/unit/fake_vcpu.c ${emulator_under_test} LIBS unicorn)
+else()
+	message(STATUS "Unicorn not found: the emulator is not compared with it")
+endif()
