@@ -58,14 +58,12 @@ struct platform_options {
 };
 
 struct uart;
-struct acpi_pm;
 struct pci;
 
 /* What others need of it; lives as long as the VM. */
 struct platform {
 	struct device device;
 	struct uart *com1;
-	struct acpi_pm *acpi_pm;
 	struct pci *pci;
 };
 

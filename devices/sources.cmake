@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
 set(DEVICES_SOURCES
+	devices/acpi_pm.c
+	devices/debug_exit.c
 	devices/device_timer.c
+	devices/i8042.c
 	devices/ioapic.c
+	devices/pci.c
 	devices/pic.c
 	devices/pit.c
 	devices/pit_channel.c
 	devices/platform.c
+	devices/reset.c
+	devices/rtc.c
+	devices/rtc_time.c
 	devices/uart.c)
