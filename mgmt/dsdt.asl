@@ -4,9 +4,6 @@
 // interrupts are those of devices/platform.h and of the FADT and MADT in guest_acpi.c.
 DefinitionBlock ("", "DSDT", 2, "BALAST", "BALLAST", 1)
 {
-	// Sleep type of S5, as the PM1 control register knows it (PLATFORM_SLEEP_TYPE_S5).
-	Name (\_S5, Package () { 5, 5, 0, 0 })
-
 	Scope (\_SB)
 	{
 		Device (PCI0)
@@ -98,4 +95,7 @@ DefinitionBlock ("", "DSDT", 2, "BALAST", "BALLAST", 1)
 			})
 		}
 	}
+
+	// Sleep type of S5 as the PM1 control register knows it: ACPI_S5_TYPE.
+	Name (\_S5, Package () { 5, 5, 0, 0 })
 }

@@ -12,6 +12,13 @@ set(MGMT_LOADER_SOURCES
 	mgmt/guest_acpi.c
 	mgmt/guest_firmware.c
 	mgmt/guest_layout.c
+	mgmt/loader.c
+	mgmt/loader_common.c
+	mgmt/loader_entry.c
+	mgmt/loader_files.c
+	mgmt/loader_linux.c
+	mgmt/loader_multiboot.c
+	mgmt/loader_pvh.c
 	mgmt/suggest.c
 )
 list(APPEND MGMT_SOURCES ${MGMT_LOADER_SOURCES})
