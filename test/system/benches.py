@@ -111,6 +111,13 @@ def qemu_command(bench, image, options):
     return command + list(options.extra)
 
 
+def bare_command(options):
+    """QEMU's command line for a guest without Ballast: the guest itself is among the extra arguments."""
+    return ["qemu-system-x86_64", "-M", "pc", "-accel", "tcg,thread=single", "-cpu", options.cpu or "qemu64",
+            "-nodefaults", "-display", "none", "-no-reboot", "-chardev", "socket,id=com1,path=serial.sock",
+            "-serial", "chardev:com1", *options.extra]
+
+
 def bochs_binary():
     """The Bochs with VMX and SVM, out of the cache or built now."""
     given = os.environ.get("BALLAST_BOCHS")
@@ -167,4 +174,6 @@ def prepare(bench, image, workdir, options):
         with open(os.path.join(workdir, "bochsrc"), "w", encoding="utf-8") as file:
             file.write(config)
         return server, [bochs_binary(), "-q", "-unlock", "-f", "bochsrc"]
+    if bench == "bare":
+        return listen(workdir), bare_command(options)
     return listen(workdir), qemu_command(bench, image, options)

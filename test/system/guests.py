@@ -1,110 +1,109 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Run the test guests on one bench: one machine, one VM for each guest, started one after the other.
+"""The real guests: what each is started with, and what a conversation with it looks like when it works.
 
-  guests.py --bench qemu-svm --build BUILD [NAME ...]
-
-A guest's exit status is the number of its checks that failed. Exit status 0: all guests did what was expected.
+A conversation gets the machine, in which the guest's console is attached, and returns when the guest has shown
+what it is there to show. The same conversation is held with the guest alone on QEMU (bench `bare`), which proves
+the conversation, and with the guest in Ballast, which proves Ballast.
 """
 
-import argparse
-import glob
 import os
 import subprocess
-import sys
-import tempfile
 
 import benches
-import lab
 
-TOOLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools")
+SHELL = r"^guest# "
 
-# How a guest ends that does not leave by its exit port, and what else must be seen.
-ENDINGS = {
-    "power": r"powered off",
-    "triple": r"stopped: triple fault",
+
+class Guest:
+    """files: paths below the folder of fetched guests; None where there is none."""
+
+    def __init__(self, kernel, talk, initrd=None, cmdline="", memory_mib=256, boot="auto", timeout_s=120):
+        self.kernel = kernel
+        self.initrd = initrd
+        self.cmdline = cmdline
+        self.memory_mib = memory_mib
+        self.boot = boot
+        self.talk = talk
+        self.timeout_s = timeout_s
+
+
+def linux_shell(machine, guest, machine_name):
+    """Linux comes up to busybox' shell, which reads and answers a command; then it is told to power off."""
+    # The line is written by userland through the UART's transmit interrupt; printk's lines are polled.
+    ok = machine.expect(r"^GUEST-OK Linux (\S+) (\S+) cpus=(\d+) mem=(\d+)kB", guest.timeout_s, KERNEL_DEATH)
+    if ok.group(2) != machine_name:
+        raise machine.failure(f"GUEST-OK names the machine {ok.group(2)!r}, not {machine_name!r}")
+    if not guest.memory_mib * 1024 * 0.7 < int(ok.group(4)) <= guest.memory_mib * 1024:
+        raise machine.failure(f"GUEST-OK names {ok.group(4)} kB of memory; the guest has {guest.memory_mib} MiB")
+    machine.expect(SHELL, 60)
+    machine.send_line("echo answer $((6*7)) $(cat /proc/sys/kernel/ostype)")
+    machine.expect(r"^answer 42 Linux$", 60, KERNEL_DEATH)
+    machine.expect(SHELL, 60)
+    # By sh -c, so that what prints the line is already what Ctrl-C interrupts.
+    machine.send_line("sh -c 'echo ready; exec sleep 10000'")
+    machine.expect(r"^ready$", 60)
+    machine.send("\x03")
+    machine.expect(SHELL, 60)
+    machine.send_line("sleep 2; echo slept $?; date +%Y")
+    machine.expect(r"^slept 0$", 90)
+    machine.expect(r"^20[2-9]\d$", 30)
+    machine.expect(SHELL, 60)
+    machine.send_line("poweroff")
+    machine.expect(r"poweroff\n", 30)
+
+
+KERNEL_DEATH = r"Kernel panic|Attempted to kill init|---\[ end trace|BUG: |Oops: "
+
+
+def linux_64(machine, guest):
+    linux_shell(machine, guest, "x86_64")
+
+
+def linux_32(machine, guest):
+    linux_shell(machine, guest, "i686")
+
+
+def memtest(machine, guest):
+    """memtest86+ gets through its first tests and into the moving inversions, without an error of memory."""
+    machine.expect(r"Memtest86\+ v\d", guest.timeout_s)
+    machine.expect(r"Address test, walking ones", guest.timeout_s)
+    machine.expect(r"Moving inversions", guest.timeout_s, r"Errors: +[1-9]|Unexpected interrupt|Press any key")
+
+
+def mach(machine, guest):
+    """GNU Mach finds its devices and then, as Debian packages no servers for it, no bootstrap module."""
+    machine.expect(r"GNU Mach 1\.8", guest.timeout_s)
+    machine.expect(r"vm_page: ", guest.timeout_s)
+    machine.expect(r"RTC time is 20[2-9]\d-", guest.timeout_s)
+    machine.expect(r"No bootstrap code loaded with the kernel", guest.timeout_s)
+
+
+QUIET = "console=ttyS0 quiet"
+ALL = {
+    "debian-cloud": Guest("debian-cloud/vmlinuz", linux_64, "root64/initrd.gz", QUIET),
+    "debian-pvh": Guest("debian-cloud/vmlinux", linux_64, "root64/initrd.gz", QUIET, boot="pvh"),
+    "debian-verbose": Guest("debian-cloud/vmlinuz", linux_64, "root64/initrd.gz", "console=ttyS0", timeout_s=240),
+    "debian-full": Guest("debian-full/vmlinuz", linux_64, "root64/initrd.gz", QUIET, timeout_s=300),
+    "debian-pae": Guest("debian-pae/vmlinuz", linux_32, "root32/initrd.gz", QUIET, timeout_s=300),
+    "debian-686": Guest("debian-686/vmlinuz", linux_32, "root32/initrd.gz", QUIET, timeout_s=300),
+    "memtest64": Guest("memtest/memtest64.bin", memtest, None, "console=ttyS0,115200", 16, timeout_s=240),
+    "memtest32": Guest("memtest/memtest32.bin", memtest, None, "console=ttyS0,115200", 16, timeout_s=240),
+    "gnumach": Guest("gnumach/gnumach", mach, None, "console=com0", 64, boot="multiboot", timeout_s=240),
 }
-BENCH_WORDS = {"qemu-svm": "lax"}  # see guest_cpu_is_lax()
 
 
-def names_in(build):
-    return sorted(os.path.basename(path)[:-4] for path in glob.glob(os.path.join(build, "guest", "*.elf")))
+def folder():
+    """Where the fetched guests are; fetches those that are missing."""
+    result = subprocess.run([os.path.join(benches.TOOLS, "fetch-guests")], stdout=subprocess.PIPE, check=False)
+    if result.returncode != 0:
+        raise benches.BenchError("the guests cannot be fetched; test/tools/fetch-guests says why")
+    return result.stdout.decode().strip()
 
 
-def configuration(names, bench):
-    sections = []
-    for name in names:
-        sections.append(f"[vm {name}]\nmemory = 64M\nkernel = /guest/{name}.elf\nboot = multiboot\n"
-                        f"cmdline = {BENCH_WORDS.get(bench, 'strict')}\nautostart = no\ndebug-exit = yes\n")
-    return "\n".join(sections)
-
-
-def make_image(build, names, bench, workdir):
-    conf = os.path.join(workdir, "ballast.conf")
-    image = os.path.join(workdir, "guests.img")
-    with open(conf, "w", encoding="ascii") as file:
-        file.write(configuration(names, bench))
-    files = [word for name in names for word in ("--file", f"{build}/guest/{name}.elf:/guest/{name}.elf")]
-    subprocess.run([os.path.join(TOOLS, "mkimage"), image, "--efi", os.path.join(build, "ballast.efi"),
-                    "--conf", conf, *files], check=True, stdout=subprocess.DEVNULL)
-    return image
-
-
-def run_guest(machine, name):
-    """The guest's output when it failed, None when all was well."""
-    ending = ENDINGS.get(name, r"exited with status 0\b")
-    start = machine.position
-    machine.send_line(f"vm start {name}")
-    machine.expect(rf"^vm {name}: started", 30)
-    machine.send_line(f"vm console {name}")
-    match = machine.expect(rf"vm {name}: (exited with status \d+|powered off|stopped[^\n]*)", 120)
-    good = bool(lab.re.match(ending, match.group(1)))
-    machine.expect(r"^ballast> ", 30)
-    if good:
-        machine.command(f"vm destroy {name}")
-        return None
-    machine.command(f"vm show {name}")
-    return machine.text[start : machine.position]
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bench", choices=benches.BENCHES, default="qemu-svm")
-    parser.add_argument("--build", required=True, help="the build directory: ballast.efi and guest/*.elf are there")
-    parser.add_argument("--workdir", help="keep the console and the image here")
-    parser.add_argument("--cpus", type=int, default=2, help="of the machine (default: 2)")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all guests")
-    arguments = parser.parse_args()
-    names = arguments.names or names_in(arguments.build)
-    with tempfile.TemporaryDirectory() as scratch:
-        workdir = arguments.workdir or scratch
-        os.makedirs(workdir, exist_ok=True)
-        return run_all(arguments, names, workdir)
-
-
-def run_all(arguments, names, workdir):
-    image = make_image(os.path.abspath(arguments.build), names, arguments.bench, workdir)
-    failed = []
-    with lab.Machine(arguments.bench, image, workdir, life_s=900, cpus=arguments.cpus) as machine:
-        machine.expect(r"^ballast> ", 90)
-        for name in names:
-            output = run_guest(machine, name)
-            print(f"{'FAIL' if output else 'ok  '} {arguments.bench} {name}", flush=True)
-            if output:
-                failed.append(name)
-                print(output)
-    if failed:
-        print(f"{len(failed)} of {len(names)} guests failed: {' '.join(failed)}")
-        print(f"to repeat: {lab.shlex.join([sys.executable] + sys.argv)}")
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except lab.Failure as failure:
-        print(failure)
-        sys.exit(1)
-    except benches.BenchError as error:
-        print(error)
-        sys.exit(2)
+def bare_arguments(guest):
+    """Arguments for QEMU to run the guest alone."""
+    where = folder()
+    arguments = ["-m", f"{guest.memory_mib}M", "-kernel", os.path.join(where, guest.kernel), "-append", guest.cmdline]
+    if guest.initrd:
+        arguments += ["-initrd", os.path.join(where, guest.initrd)]
+    return arguments

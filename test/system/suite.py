@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What every test of a whole machine stands on: the table of tests, and an environment in which one runs.
+
+A test is a function of an Environment, entered into the table by @test; it fails by an exception.
+"""
+
+import os
+import subprocess
+
+import benches
+import guests
+import lab
+
+TESTS = {}
+
+
+class CheckFailed(Exception):
+    """An expectation of a test was not met, the machine being well."""
+
+
+def test(function):
+    TESTS[function.__name__.removeprefix("test_").replace("_", "-")] = function
+    return function
+
+
+def check(condition, what):
+    if not condition:
+        raise CheckFailed(what)
+
+
+class Environment:
+    """One run of one test: its bench, its folder, and how it gets images and machines."""
+
+    def __init__(self, bench, build, workdir):
+        self.bench = bench
+        self.build = os.path.abspath(build)
+        self.workdir = os.path.abspath(workdir)
+        os.makedirs(self.workdir, exist_ok=True)
+
+    def is_bochs(self):
+        return self.bench.startswith("bochs")
+
+    def image(self, conf, files=(), efi=None, name="ballast.img"):
+        """A bootable image: conf is the text of ballast.conf, or None; files are (path here, path on the stick)."""
+        out = os.path.join(self.workdir, name)
+        command = [os.path.join(benches.TOOLS, "mkimage"), out, "--efi", efi or os.path.join(self.build, "ballast.efi")]
+        if conf is not None:
+            path = os.path.join(self.workdir, "ballast.conf")
+            with open(path, "w", encoding="utf-8", newline="") as file:
+                file.write(conf)
+            command += ["--conf", path]
+        for here, there in files:
+            command += ["--file", f"{here}:{there}"]
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        check(result.returncode == 0, f"mkimage: {result.stdout.decode(errors='replace')}")
+        return out
+
+    def machine(self, image, life_s=900, **options):
+        options.setdefault("cpus", 2)
+        return lab.Machine(self.bench, image, self.workdir, life_s, **options)
+
+
+def conf_section(name, guest, autostart=False, more=()):
+    """The lines of ballast.conf for one of the real guests, and the files that it names."""
+    where = guests.folder()
+    lines = [f"[vm {name}]", f"memory = {guest.memory_mib}M", f"kernel = /{name}/kernel", f"boot = {guest.boot}"]
+    files = [(os.path.join(where, guest.kernel), f"/{name}/kernel")]
+    if guest.initrd:
+        lines.append(f"initrd = /{name}/initrd")
+        files.append((os.path.join(where, guest.initrd), f"/{name}/initrd"))
+    if guest.cmdline:
+        lines.append(f"cmdline = {guest.cmdline}")
+    if autostart:
+        lines.append("autostart = yes")
+    return "\n".join([*lines, *more]) + "\n", files
