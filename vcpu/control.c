@@ -240,7 +240,6 @@ enum exit_action exit_xsetbv(struct vcpu *vcpu)
 		vcpu_inject_gp(vcpu);
 		return ACTION_RESUME;
 	}
-	vcpu->xcr0 = value;
-	xsetbv(0, value);
+	xsetbv(0, value); /* it stays in the CPU while the vCPU is loaded */
 	return ACTION_ADVANCE;
 }

@@ -348,7 +348,7 @@ static void patch_leaf(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf, struc
 		break;
 	case 0xd:
 		if (subleaf <= 1)
-			r->ebx = xsave_bytes(vcpu->vm->cpuid, vcpu->xcr0);
+			r->ebx = xsave_bytes(vcpu->vm->cpuid, fpu_guest_xcr0());
 		break;
 	case 0x80000001:
 		if (!lapic_enabled(vcpu))

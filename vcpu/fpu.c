@@ -63,19 +63,25 @@ void fpu_reset(void *area)
 		*(uint64_t *)((char *)area + FXSAVE_BYTES) = XCR0_X87;
 }
 
-void fpu_save(void *area)
+uint64_t fpu_guest_xcr0(void)
+{
+	return components ? xgetbv(0) : 0;
+}
+
+void fpu_save(void *area, uint64_t *xcr0)
 {
 	if (!components) {
 		__asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
 		return;
 	}
+	*xcr0 = xgetbv(0);
 	xsetbv(0, components);
 	__asm__ volatile("xsave64 (%0)"
 		: : "r"(area), "a"((uint32_t)components), "d"((uint32_t)(components >> 32))
 		: "memory");
 }
 
-void fpu_restore(const void *area, uint64_t guest_xcr0)
+void fpu_restore(const void *area, uint64_t xcr0)
 {
 	if (!components) {
 		__asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
@@ -85,5 +91,5 @@ void fpu_restore(const void *area, uint64_t guest_xcr0)
 	__asm__ volatile("xrstor64 (%0)"
 		: : "r"(area), "a"((uint32_t)components), "d"((uint32_t)(components >> 32))
 		: "memory");
-	xsetbv(0, guest_xcr0);
+	xsetbv(0, xcr0);
 }

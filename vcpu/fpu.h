@@ -19,7 +19,10 @@ uint64_t fpu_components(void);
 void *fpu_alloc(void) __must_check;
 /* The state after power-up. */
 void fpu_reset(void *area);
-void fpu_save(void *area);
-void fpu_restore(const void *area, uint64_t guest_xcr0);
+/* `xcr0`: the guest's own, which is in the CPU while its state is. */
+void fpu_save(void *area, uint64_t *xcr0);
+void fpu_restore(const void *area, uint64_t xcr0);
+/* Of the vCPU that is loaded. XSETBV need not exit, so the register itself is asked. */
+uint64_t fpu_guest_xcr0(void);
 
 #endif

@@ -131,7 +131,7 @@ static void put_loaded(struct cpu *cpu)
 	struct vcpu *vcpu = cpu->loaded;
 
 	hw->vcpu_put(vcpu);
-	fpu_save(vcpu->fpu);
+	fpu_save(vcpu->fpu, &vcpu->xcr0);
 	vcpu->dr[0] = read_dr0();
 	vcpu->dr[1] = read_dr1();
 	vcpu->dr[2] = read_dr2();

@@ -76,7 +76,7 @@ struct vcpu {
 	struct lapic *lapic;         /* [I] */
 	uint64_t tsc_offset;         /* guest TSC = host TSC + this, modulo 2^64 */
 
-	uint64_t xcr0;               /* guest's; in the CPU while loaded */
+	uint64_t xcr0;               /* while not loaded; else in the CPU */
 	void *fpu;                   /* [I] XSAVE area, 64-byte aligned; in the CPU while loaded */
 	uint64_t dr[4];              /* DR0-DR3 while not loaded */
 	struct vcpu_msrs msrs;
