@@ -22,7 +22,7 @@
 #define EPT_WRITE BIT(1)
 #define EPT_FETCH BIT(2)
 #define EPT_LINEAR_VALID BIT(7)
-#define EPT_LINEAR_ACCESS BIT(8) /* with the former: not a walk of the guest's page tables */
+#define EPT_LINEAR_ACCESS BIT(8) /* with the former: not a load of paging structures */
 #define EPT_NMI_UNBLOCKED BIT(12)
 
 /* VM-exit instruction information of INS and OUTS, where IA32_VMX_BASIC promises it. */
@@ -31,6 +31,11 @@
 #define STRING_ADDRESS_MASK 7
 #define STRING_SEGMENT_SHIFT 15
 #define STRING_SEGMENT_MASK 7
+
+/*
+ * Out of line, so that the frequent kinds save no registers for the sake of the others.
+ */
+#define APART __attribute__((noinline))
 
 /* What every kind that the guest's own instruction caused wants: the run loop moves past it. */
 static inline void decode_instruction(struct vcpu *vcpu, enum exit_kind kind)
@@ -47,7 +52,7 @@ static inline void decode_instruction(struct vcpu *vcpu, enum exit_kind kind)
 	vcpu->valid = REG_RIP | REG_RFLAGS | REG_SHADOW;
 }
 
-static void decode_string(struct vcpu *vcpu, uint64_t qualification)
+static APART void decode_string(struct vcpu *vcpu, uint64_t qualification)
 {
 	struct exit_port *port = &vcpu->exit.u.port;
 	uint32_t information;
@@ -77,7 +82,7 @@ static void decode_port(struct vcpu *vcpu)
 		decode_string(vcpu, qualification);
 }
 
-static void decode_cr(struct vcpu *vcpu)
+static APART void decode_cr(struct vcpu *vcpu)
 {
 	static const enum exit_cr_access accesses[] = { CR_WRITE, CR_READ, CR_CLTS, CR_LMSW };
 	uint64_t qualification = vmread(VMCS_QUALIFICATION);
@@ -141,7 +146,7 @@ static void decode_ept_violation(struct vcpu *vcpu)
 	memory->access = qualification & EPT_FETCH ? S2_EXEC
 		: qualification & EPT_WRITE	   ? S2_WRITE
 						   : S2_READ;
-	memory->walk = (qualification & linear) == EPT_LINEAR_VALID;
+	memory->walk = (qualification & linear) != linear;
 	memory->byte_count = 0;
 	if (!decode_interrupted_delivery(vcpu) && unlikely(qualification & EPT_NMI_UNBLOCKED))
 		block_nmi_again();
@@ -167,7 +172,7 @@ static void repeat_int1(struct vcpu *vcpu)
 		.vector = VECTOR_DB, .instruction_length = vmread(VMCS_EXIT_LENGTH) };
 }
 
-static void decode_exception(struct vcpu *vcpu)
+static APART void decode_exception(struct vcpu *vcpu)
 {
 	struct exit_exception *exception = &vcpu->exit.u.exception;
 	uint32_t info = vmread(VMCS_EXIT_EVENT);
@@ -203,7 +208,7 @@ static void decode_machine_check(struct vcpu *vcpu)
 	vcpu->exit.u.exception = (struct exit_exception){ .vector = VECTOR_MC };
 }
 
-static void decode_window(struct vcpu *vcpu, enum exit_kind kind)
+static APART void decode_window(struct vcpu *vcpu, enum exit_kind kind)
 {
 	vcpu->exit.kind = kind;
 	vmx_drop_windows(vmx_of(vcpu));
@@ -283,7 +288,7 @@ void vmx_decode_refusal(struct vcpu *vcpu, int error)
 }
 
 /* The rare reasons; the frequent ones have been taken out. */
-static void decode_rare(struct vcpu *vcpu, uint64_t reason)
+static APART void decode_rare(struct vcpu *vcpu, uint64_t reason)
 {
 	if (reason & REASON_ENTRY_FAILED) {
 		decode_entry_failure(vcpu, reason);
