@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* ballast.conf from any bytes: what the parser promises of its result holds. */
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mgmt/config.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct config config;
+
+static void check_string(const char *string)
+{
+	assert(string >= config.strings && string < config.strings + config.string_bytes);
+	assert(memchr(string, 0, (size_t)(config.strings + config.string_bytes - string)));
+}
+
+static void check_path(const char *path)
+{
+	assert(path[0] == '\\' && path[1] && path[1] != '\\');
+	assert(strlen(path) < CONFIG_PATH_BYTES);
+	assert(!strchr(path, '/') && !strstr(path, "\\\\"));
+	for (; *path; path++)
+		assert(*path >= ' ' && *path <= '~');
+}
+
+static void check_diagnostic(const struct config_diagnostic *diagnostic)
+{
+	assert(diagnostic->line > 0);
+	assert(memchr(diagnostic->text, 0, sizeof(diagnostic->text)));
+	assert(strncmp(diagnostic->text, "ballast.conf:", 13) == 0);
+	for (const char *c = diagnostic->text; *c; c++)
+		assert(*c >= ' ' && *c <= '~');
+}
+
+static void check_startable(const struct vm_config *vm)
+{
+	assert(vm->memory_bytes >= CONFIG_MIN_MEMORY && vm->memory_bytes <= CONFIG_MAX_MEMORY);
+	assert(IS_ALIGNED(vm->memory_bytes, PAGE_SIZE));
+	assert(vm->vcpus >= 1 && vm->vcpus <= CONFIG_MAX_VCPUS);
+	assert(vm->boot <= CONFIG_BOOT_PVH);
+	check_string(vm->kernel);
+	check_path(vm->kernel);
+	if (vm->initrd)
+		check_path(vm->initrd);
+	for (size_t i = 0; i < vm->module_count; i++) {
+		check_path(vm->modules[i].path);
+		check_string(vm->modules[i].words);
+	}
+	if (vm->cmdline[0])
+		check_string(vm->cmdline);
+}
+
+static void count_path(const char *path, void *argument)
+{
+	check_path(path);
+	++*(size_t *)argument;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *copy = malloc(size ? size : 1);
+	size_t listed = 0, used = 0;
+
+	if (size)
+		memcpy(copy, data, size);
+	config_parse(copy, size, &config);
+	config_each_file(copy, size, count_path, &listed);
+	free(copy);
+	assert(config.vm_count <= CONFIG_MAX_VMS);
+	assert(config.diagnostic_count <= CONFIG_MAX_DIAGNOSTICS);
+	for (size_t i = 0; i < config.diagnostic_count; i++)
+		check_diagnostic(&config.diagnostics[i]);
+	for (size_t i = 0; i < config.vm_count; i++) {
+		const struct vm_config *vm = &config.vms[i];
+
+		assert(config_find_vm(&config, vm->name) == vm);
+		if (vm->error)
+			continue;
+		check_startable(vm);
+		used += 1 + (vm->initrd != NULL) + vm->module_count;
+	}
+	/* Whatever a startable VM needs has been read at boot. */
+	assert(listed >= used);
+	return 0;
+}
