@@ -26,6 +26,7 @@ PROMPT = "ballast> "
 ESCAPES = re.compile(r"\x1b(?:\[[0-9;?=]*[ -/]*[@-~]|[()][A-Za-z0-9]|[=>78cDEHMNOZ])")
 # An escape sequence of which the rest has not arrived yet.
 PARTIAL_ESCAPE = re.compile(r"\x1b(?:\[[0-9;?=]*[ -/]*|[()])?$")
+BOCHS_CHATTER = re.compile(r"\] (?:RDMSR: Read|WRMSR: |read from port|write to port)")
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -286,14 +287,17 @@ class Machine:
         return lines[starts[-1] : starts[-1] + 80]
 
     def _bochs_log(self):
-        """What Bochs says of failed VM entries and the like, without its register dumps' repetition."""
-        return self._file_tail("bochs.log", 40).splitlines() if self.is_bochs() else []
+        """What Bochs says of failed VM entries and the like."""
+        if not self.is_bochs():
+            return []
+        lines = self._file_tail("bochs.log", 2000).splitlines()
+        return [line for line in lines if not BOCHS_CHATTER.search(line)][-40:]
 
     def _file_tail(self, name, count):
         try:
             with open(os.path.join(self.workdir, name), encoding="utf-8", errors="replace") as file:
                 file.seek(0, os.SEEK_END)
-                file.seek(max(0, file.tell() - 32768))
+                file.seek(max(0, file.tell() - 262144))
                 return "\n".join(file.read().splitlines()[-count:])
         except OSError:
             return ""

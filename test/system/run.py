@@ -16,6 +16,7 @@ import lab
 import suite
 
 import test_guests  # noqa: F401  pylint: disable=unused-import
+import test_hardware  # noqa: F401  pylint: disable=unused-import
 
 
 def run_bare(name, workdir):

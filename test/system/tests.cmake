@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Tests of whole machines. Each is one test on one bench: system.TEST.BENCH. Those with the label `long` are left
+# out of the default run of ./check, which has every test on at least one bench.
+include(test/system/efi/efi.cmake)
+
+# Emulated time of QEMU runs against the clock of this machine, with a thread for each emulated CPU: such a test
+# gets two processors, so that it does not fail for want of time. Bochs' time is its own and its thread is one.
+function(ballast_system_test name bench)
+	cmake_parse_arguments(arg "LONG" "TIMEOUT" "COMMAND" ${ARGN})
+	set(full system.${name}.${bench})
+	if(NOT arg_COMMAND)
+		set(arg_COMMAND ${CMAKE_SOURCE_DIR}/test/system/run.py ${name} --bench ${bench}
+			--build ${CMAKE_BINARY_DIR})
+	endif()
+	if(NOT arg_TIMEOUT)
+		set(arg_TIMEOUT 600)
+	endif()
+	add_test(NAME ${full} COMMAND ${PYTHON} ${arg_COMMAND})
+	set(labels system)
+	if(arg_LONG)
+		list(APPEND labels long)
+	endif()
+	set(processors 2)
+	if(bench MATCHES bochs)
+		set(processors 1)
+	endif()
+	set_tests_properties(${full} PROPERTIES LABELS "${labels}" TIMEOUT ${arg_TIMEOUT}
+		PROCESSORS ${processors})
+endfunction()
+
+# The test guests: all of them in one machine.
+foreach(bench qemu-svm bochs-vmx bochs-svm)
+	ballast_system_test(tiny ${bench} TIMEOUT 900 COMMAND ${CMAKE_SOURCE_DIR}/test/system/tiny.py
+		--bench ${bench} --build ${CMAKE_BINARY_DIR} --workdir ${CMAKE_BINARY_DIR}/test/tiny.${bench})
+endforeach()
+
+# Real guests.
+foreach(bench qemu-svm bochs-vmx bochs-svm)
+	ballast_system_test(debian-cloud ${bench})
+	ballast_system_test(gnumach ${bench})
+endforeach()
+function(ballast_guest_test name default)
+	foreach(bench qemu-svm bochs-vmx bochs-svm)
+		if(bench STREQUAL default)
+			ballast_system_test(${name} ${bench})
+		else()
+			ballast_system_test(${name} ${bench} LONG)
+		endif()
+	endforeach()
+endfunction()
+ballast_guest_test(debian-pvh bochs-vmx)
+ballast_guest_test(debian-verbose bochs-svm)
+ballast_guest_test(debian-full bochs-vmx)
+ballast_guest_test(debian-pae bochs-vmx)
+ballast_guest_test(debian-686 qemu-svm)
+ballast_guest_test(memtest64 bochs-vmx)
+ballast_guest_test(memtest32 qemu-svm)
+ballast_system_test(usb-boot qemu-svm)
+
+# What is missing.
+ballast_system_test(no-virtualization qemu-svm)
+ballast_system_test(no-virtualization bochs-vmx)
+ballast_system_test(no-npt qemu-svm)
+ballast_system_test(no-npt bochs-svm)
+ballast_system_test(no-ept bochs-vmx)
+ballast_system_test(no-unrestricted-guest bochs-vmx)
+ballast_system_test(vmx-locked bochs-vmx)
+
+# The image that is released.
+add_test(NAME image COMMAND ${PYTHON} ${CMAKE_SOURCE_DIR}/test/tools/check-image ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
+set_tests_properties(image PROPERTIES LABELS build TIMEOUT 600)
