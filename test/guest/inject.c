@@ -21,7 +21,8 @@ static void send_self(void)
 
 static void send_nmi(void)
 {
-	lapic_write(LAPIC_ICR, 0x40400);
+	lapic_write(LAPIC_ICR_HIGH, 0); /* the self shorthand is for fixed interrupts only */
+	lapic_write(LAPIC_ICR, 0x4400);
 }
 
 /* The instruction behind STI runs before the interrupt, one that exits among them. */

@@ -88,7 +88,8 @@ static void check_rate(void)
 	ticks = 0xffffffff - read(LAPIC_TIMER_CURRENT);
 	elapsed = (rdtsc() - start) * 1000000 / (guest_tsc_hz() / 1000);
 	write(LAPIC_TIMER_INITIAL, 0);
-	CHECK_RANGE(ticks * 1000 / (elapsed / 1000), 24500, 25500);
+	/* Under an emulator's uneven clock the two readings are not quite of one moment. */
+	CHECK_RANGE(ticks * 1000 / (elapsed / 1000), 22500, 27500);
 }
 
 static void check_deadline(void)
