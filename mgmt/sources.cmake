@@ -22,3 +22,25 @@ set(MGMT_LOADER_SOURCES
 	mgmt/suggest.c
 )
 list(APPEND MGMT_SOURCES ${MGMT_LOADER_SOURCES})
+
+# Shell, console multiplexer, life of the VMs.
+set(MGMT_SHELL_SOURCES
+	mgmt/ansi.c
+	mgmt/banner.c
+	mgmt/cmd_machine.c
+	mgmt/cmd_vm.c
+	mgmt/cmd_vm_show.c
+	mgmt/console.c
+	mgmt/console_log.c
+	mgmt/console_queue.c
+	mgmt/lineedit.c
+	mgmt/lineedit_complete.c
+	mgmt/mgmt.c
+	mgmt/shell.c
+	mgmt/shell_commands.c
+	mgmt/shell_parse.c
+	mgmt/text.c
+	mgmt/vm_dump.c
+	mgmt/vms.c
+)
+list(APPEND MGMT_SOURCES ${MGMT_SHELL_SOURCES})

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The commands about the machine itself. */
+#include "host/apic.h"
+#include "host/clock.h"
+#include "host/log.h"
+#include "host/machine.h"
+#include "host/memory.h"
+#include "lib/printf.h"
+#include "mgmt/banner.h"
+#include "mgmt/commands.h"
+#include "mgmt/console.h"
+#include "mgmt/mgmt.h"
+#include "mgmt/text.h"
+#include "mgmt/vms.h"
+#include "vcpu/hw.h"
+#include "vcpu/sched.h"
+
+#define LOG_DEFAULT_LINES 20
+#define LOG_LINE_BYTES 208
+#define LOG_MOST_LINES 1024
+/* Of a large machine, the CPUs that have vCPUs. */
+#define CPU_ROWS 16
+
+static void mem_row(const char *what, uint64_t bytes)
+{
+	console_print("  %-44s %9s\n", what, text_size(bytes).chars);
+}
+
+void cmd_mem(const struct shell_call *call)
+{
+	struct memory_stats stats;
+	uint64_t allocator, files = 0;
+
+	(void)call;
+	frame_get_stats(&stats);
+	allocator = stats.total_frames * PAGE_SIZE;
+	for (size_t i = 0; i < machine.file_count; i++)
+		files += ROUND_UP(machine.files[i].bytes, PAGE_SIZE);
+	console_print("Memory of this machine: %s\n", text_size(machine.ram_bytes).chars);
+	mem_row("firmware, Ballast's program and boot files",
+		machine.ram_bytes - MIN(machine.ram_bytes, allocator) +
+			stats.frames[FRAME_RESERVED] * PAGE_SIZE);
+	mem_row("  of these the files of ballast.conf", files);
+	mem_row("Ballast's own data", stats.frames[FRAME_HOST] * PAGE_SIZE);
+	mem_row("Ballast's data about the VMs", stats.frames[FRAME_VM] * PAGE_SIZE);
+	mem_row("guests' memory in use", stats.frames[FRAME_GUEST] * PAGE_SIZE);
+	mem_row("free", stats.frames[FRAME_FREE] * PAGE_SIZE);
+	mem_row("  of these promised to running guests", vms_promised_bytes());
+	mem_row("  of these in one piece, at most",
+		stats.frames[FRAME_FREE] ? PAGE_SIZE << stats.largest_free_order : 0);
+}
+
+static void print_feature(const char *format, ...) __printf(1, 2);
+static void print_feature(const char *format, ...)
+{
+	char line[200];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	console_print("  %s\n", line);
+}
+
+void cmd_cpu(const struct shell_call *call)
+{
+	char model[CPU_MODEL_BYTES];
+
+	(void)call;
+	cpu_model(model);
+	console_print("%s\n", model);
+	console_print("  %u CPUs, TSC at %llu kHz, interrupts by %s, timer by %s\n", cpu_count(),
+		(unsigned long long)(clock_tsc_hz / 1000), apic_is_x2apic() ? "x2APIC" : "xAPIC",
+		apic_has_tsc_deadline() ? "TSC deadline" : "APIC count");
+	for (unsigned int id = 0; id < cpu_count(); id++) {
+		const struct cpu *cpu = cpu_by_id(id);
+
+		if (cpu_count() <= CPU_ROWS || sched_placed(cpu))
+			console_print("  cpu %-3u  APIC id %u, runs %u vCPU%s\n", id, cpu->apic_id,
+				sched_placed(cpu), sched_placed(cpu) == 1 ? "" : "s");
+	}
+	if (!hw)
+		return;
+	console_print("%s\n", hw->name);
+	hw->describe(print_feature);
+}
+
+/* Of the ring's lines, the number of the first to show. */
+static uint64_t log_start(uint64_t lines)
+{
+	uint64_t cursor = 0, first = 0, time;
+	char line[LOG_LINE_BYTES];
+
+	/* Other CPUs may write lines as fast as this reads them. */
+	for (unsigned int i = 0; i < LOG_MOST_LINES; i++) {
+		if (!log_read(&cursor, line, sizeof(line), &time))
+			break;
+		if (i == 0)
+			first = cursor - 1;
+	}
+	return cursor - MIN(lines, cursor - first);
+}
+
+void cmd_log(const struct shell_call *call)
+{
+	uint64_t cursor = log_start(call->number ? call->number : LOG_DEFAULT_LINES);
+	uint64_t start = clock_ns_from_tsc(machine.tsc_at_entry), time;
+	uint64_t end = log_start(0);
+	char line[LOG_LINE_BYTES];
+
+	while (cursor < end && log_read(&cursor, line, sizeof(line), &time)) {
+		uint64_t ms = (time - MIN(time, start)) / NS_PER_MS;
+
+		console_print("[%5llu.%03llu] %s\n", (unsigned long long)(ms / 1000),
+			(unsigned long long)(ms % 1000), line);
+	}
+}
+
+void cmd_version(const struct shell_call *call)
+{
+	(void)call;
+	console_print("Ballast " BALLAST_VERSION ", built by GCC " __VERSION__ "\n");
+}
+
+void cmd_poweroff(const struct shell_call *call)
+{
+	(void)call;
+	mgmt_end(false);
+}
+
+void cmd_reboot(const struct shell_call *call)
+{
+	(void)call;
+	mgmt_end(true);
+}

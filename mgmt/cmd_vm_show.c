@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* vm show: all that is known about one VM. */
+#include "host/clock.h"
+#include "lib/printf.h"
+#include "lib/string.h"
+#include "mgmt/commands.h"
+#include "mgmt/console.h"
+#include "mgmt/text.h"
+#include "mgmt/vms.h"
+
+static void show_configuration(const struct vm_config *config)
+{
+	console_print("  kernel    %s\n", config->kernel);
+	if (config->initrd)
+		console_print("  initrd    %s\n", config->initrd);
+	for (size_t i = 0; i < config->module_count; i++)
+		console_print("  module    %s %s\n", config->modules[i].path,
+			config->modules[i].words);
+	if (config->cmdline[0])
+		console_print("  cmdline   %s\n", config->cmdline);
+}
+
+static void show_memory(const struct managed_vm *managed)
+{
+	const struct guest_memory *memory = &managed->vm->memory;
+
+	console_print("  memory    %s given, %s in use, %s of Ballast's own for it\n",
+		text_size(managed->config->memory_bytes).chars,
+		text_size(memory->resident_pages * PAGE_SIZE).chars,
+		text_size(vms_overhead_bytes(managed)).chars);
+}
+
+static uint64_t run_tsc(const struct vm *vm)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < vm->vcpu_count; i++)
+		sum += vm->vcpus[i]->run_tsc;
+	return sum;
+}
+
+static void show_time(const struct managed_vm *managed)
+{
+	uint64_t busy_ms = clock_ns_from_tsc(run_tsc(managed->vm)) / NS_PER_MS;
+
+	console_print("  uptime    %s, %llu.%03llu s of CPU time\n",
+		text_duration(vms_uptime_ns(managed)).chars, (unsigned long long)(busy_ms / 1000),
+		(unsigned long long)(busy_ms % 1000));
+}
+
+static const char *vcpu_state_name(const struct vcpu *vcpu)
+{
+	switch (vcpu->state) {
+	case VCPU_STOPPED:
+		return "stopped";
+	case VCPU_RUNNABLE:
+		return "runs";
+	case VCPU_HALTED:
+		return "halted";
+	case VCPU_WAIT_SIPI:
+		return "not started by the guest";
+	}
+	return "?";
+}
+
+/* The vCPU may be running elsewhere: its registers are those of its last exit. */
+static void show_vcpu(const struct vcpu *vcpu)
+{
+	const struct exit_record *last = &vcpu->history[(vcpu->history_next - 1) % VCPU_HISTORY];
+
+	console_print("  vcpu %-3u  %s on cpu %u, rip %016llx at its last exit (%s)\n", vcpu->id,
+		vcpu_state_name(vcpu), vcpu->cpu->id, (unsigned long long)last->rip,
+		vcpu->history_next ? exit_kind_name(last->kind) : "none yet");
+}
+
+static uint64_t count_exits(const struct vm *vm, uint64_t counts[EXIT_KINDS])
+{
+	uint64_t total = 0;
+
+	memset(counts, 0, EXIT_KINDS * sizeof(counts[0]));
+	for (unsigned int i = 0; i < vm->vcpu_count; i++)
+		for (unsigned int kind = 0; kind < EXIT_KINDS; kind++) {
+			counts[kind] += vm->vcpus[i]->exits[kind];
+			total += vm->vcpus[i]->exits[kind];
+		}
+	return total;
+}
+
+/* The most frequent first. */
+static void show_exits(const struct vm *vm)
+{
+	uint64_t counts[EXIT_KINDS], total = count_exits(vm, counts);
+
+	console_print("  exits     %llu since its start\n", (unsigned long long)total);
+	for (;;) {
+		unsigned int most = 0;
+
+		for (unsigned int kind = 1; kind < EXIT_KINDS; kind++)
+			if (counts[kind] > counts[most])
+				most = kind;
+		if (!counts[most])
+			return;
+		console_print("            %-17s %12llu  %6s\n", exit_kind_name(most),
+			(unsigned long long)counts[most], text_share(counts[most], total).chars);
+		counts[most] = 0;
+	}
+}
+
+static void show_dump(const char *dump)
+{
+	while (*dump) {
+		const char *end = strchr(dump, '\n');
+
+		console_print("%.*s\n", (int)(end - dump), dump);
+		dump = end + 1;
+	}
+}
+
+static void show_headline(const struct managed_vm *managed)
+{
+	const struct vm_config *config = managed->config;
+
+	if (managed_is_running(managed) || !managed->last_words[0])
+		console_print("vm %s is %s%s\n", config->name, vms_state_name(managed),
+			managed->trace ? ", and traced" : "");
+	else
+		console_print("vm %s: %s\n", config->name, managed->last_words);
+}
+
+void cmd_vm_show(const struct shell_call *call)
+{
+	const struct managed_vm *managed = call->vm;
+	const struct vm *vm = managed->vm;
+
+	show_headline(managed);
+	if (managed->config->error) {
+		console_print("  %s\n", managed->config->error);
+		return;
+	}
+	show_configuration(managed->config);
+	if (!vm) {
+		console_print("  memory    %s when it is started\n",
+			text_size(managed->config->memory_bytes).chars);
+		return;
+	}
+	show_memory(managed);
+	show_time(managed);
+	if (managed_is_running(managed))
+		for (unsigned int i = 0; i < vm->vcpu_count; i++)
+			show_vcpu(vm->vcpus[i]);
+	show_exits(vm);
+	if (managed->dump)
+		show_dump(managed->dump);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The commands of the shell, one function each; shell_commands.c has the table of them. */
+#ifndef BALLAST_MGMT_COMMANDS_H
+#define BALLAST_MGMT_COMMANDS_H
+
+#include "mgmt/shell.h"
+
+/* cmd_vm.c */
+void cmd_vm_list(const struct shell_call *call);
+void cmd_vm_start(const struct shell_call *call);
+void cmd_vm_stop(const struct shell_call *call);
+void cmd_vm_reset(const struct shell_call *call);
+void cmd_vm_destroy(const struct shell_call *call);
+void cmd_vm_console(const struct shell_call *call);
+void cmd_trace(const struct shell_call *call);
+
+/* cmd_vm_show.c */
+void cmd_vm_show(const struct shell_call *call);
+
+/* cmd_machine.c */
+void cmd_mem(const struct shell_call *call);
+void cmd_cpu(const struct shell_call *call);
+void cmd_log(const struct shell_call *call);
+void cmd_version(const struct shell_call *call);
+void cmd_poweroff(const struct shell_call *call);
+void cmd_reboot(const struct shell_call *call);
+
+/* shell_commands.c */
+void cmd_help(const struct shell_call *call);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The boot CPU's loop, and the beginning and the end of it. */
+#include "mgmt/mgmt.h"
+
+#include "host/clock.h"
+#include "host/log.h"
+#include "host/machine.h"
+#include "host/memory.h"
+#include "lib/printf.h"
+#include "mgmt/banner.h"
+#include "mgmt/config.h"
+#include "mgmt/console.h"
+#include "mgmt/console_log.h"
+#include "mgmt/shell.h"
+#include "mgmt/vms.h"
+#include "vcpu/hw.h"
+#include "vcpu/sched.h"
+
+/* A vCPU leaves its guest at once when asked; should one not, the machine ends all the same. */
+#define END_LIMIT_NS (2 * NS_PER_SEC)
+
+static struct config *config;
+static struct timer wake_timer;
+static uint64_t wake_ns; /* the timer is armed for then; 0: it is not */
+
+static struct {
+	bool wanted;
+	bool reboot;
+	uint64_t limit_ns;
+} end;
+
+static void wake(struct timer *timer)
+{
+	(void)timer;
+	wake_ns = 0;
+	cpu_kick(this_cpu());
+}
+
+static void print_line(const char *line)
+{
+	console_print("%s\n", line);
+}
+
+static void print_banner(void)
+{
+	char model[CPU_MODEL_BYTES], summary[200] = "none: this build has no vendor's layer";
+	struct memory_stats stats;
+	struct banner banner = {
+		.version = BALLAST_VERSION,
+		.cpu = model,
+		.cpu_count = cpu_count(),
+		.tsc_hz = clock_tsc_hz,
+		.virtualization = summary,
+		.found_bytes = machine.ram_bytes,
+	};
+
+	cpu_model(model);
+	if (hw)
+		hw->summary(summary, sizeof(summary));
+	frame_get_stats(&stats);
+	banner.kept_bytes = stats.frames[FRAME_FREE] * PAGE_SIZE;
+	print_line("");
+	banner_write(&banner, print_line);
+	log_note("Ballast %s on %s, firmware %s", BALLAST_VERSION, model, machine.firmware);
+}
+
+/* What is wrong costs single VMs; a configuration without any still gives a shell. */
+static void read_config(void)
+{
+	config = heap_alloc(sizeof(*config), FRAME_HOST);
+	if (!config)
+		panic("no memory for the configuration");
+	if (!machine.config_text) {
+		log_line("ballast.conf: %s; there are no VMs",
+			machine.config_error ? machine.config_error : "not found");
+		return;
+	}
+	config_parse(machine.config_text, machine.config_bytes, config);
+	for (size_t i = 0; i < config->diagnostic_count; i++)
+		log_line("%s", config->diagnostics[i].text);
+	if (config->diagnostics_lost)
+		log_line("ballast.conf: %zu more mistakes", config->diagnostics_lost);
+	if (!config->vm_count)
+		log_line("ballast.conf: no [vm NAME] section: there are no VMs");
+}
+
+void mgmt_end(bool reboot)
+{
+	console_line(reboot ? "Ballast: restarting the machine" : "Ballast: switching off");
+	end.wanted = true;
+	end.reboot = reboot;
+	end.limit_ns = clock_now_ns() + END_LIMIT_NS;
+	for (size_t i = 0; i < vms_count(); i++)
+		if (managed_is_running(vms_at(i)))
+			vms_stop(vms_at(i));
+}
+
+static void poll_end(void)
+{
+	if (!end.wanted || (vms_any_running() && clock_now_ns() < end.limit_ns))
+		return;
+	console_flush();
+	if (end.reboot)
+		machine_reboot();
+	machine_power_off();
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a && (!b || a < b) ? a : b;
+}
+
+/* The VMs first: what has become of them should be read before the next prompt. */
+static uint64_t poll_all(void)
+{
+	uint64_t again = vms_poll();
+
+	poll_end();
+	again = sooner(again, console_poll());
+	again = sooner(again, console_log_poll());
+	return end.wanted ? sooner(again, end.limit_ns) : again;
+}
+
+static void wake_at(uint64_t ns)
+{
+	if (ns == wake_ns)
+		return;
+	timer_cancel(&wake_timer);
+	if (ns)
+		timer_set(&wake_timer, clock_tsc_from_ns(ns));
+	wake_ns = ns;
+}
+
+void mgmt_main(void)
+{
+	timer_init(&wake_timer, wake);
+	if (console_init())
+		panic("no memory for the console");
+	shell_init();
+	print_banner();
+	console_log_init();
+	read_config();
+	if (vms_init(config))
+		panic("no memory for the list of VMs");
+	vms_autostart();
+	for (;;) {
+		wake_at(poll_all());
+		sched_run(this_cpu());
+	}
+}

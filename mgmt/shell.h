@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The shell: a table of commands, and what makes a line one of them. A command runs to its end at
+ * once; what takes longer is told by a state line later. Boot CPU.
+ */
+#ifndef BALLAST_MGMT_SHELL_H
+#define BALLAST_MGMT_SHELL_H
+
+#include "lib/util.h"
+
+struct managed_vm;
+
+#define SHELL_PROMPT "ballast> "
+#define SHELL_WORDS 8
+#define SHELL_ERROR_BYTES 240
+
+enum shell_argument {
+	ARGUMENT_NONE,
+	ARGUMENT_VM,
+	ARGUMENT_SWITCH,  /* on, off */
+	ARGUMENT_NUMBER,  /* may be left out */
+	ARGUMENT_COMMAND, /* words of another command; may be left out */
+};
+
+struct shell_call;
+
+struct shell_command {
+	const char *word[2];             /* the second may be NULL */
+	enum shell_argument argument[2];
+	const char *arguments;           /* as help shows them; "" when there are none */
+	const char *help;                /* one line */
+	const char *more;                /* for `help COMMAND`; NULL: nothing more to say */
+	void (*run)(const struct shell_call *call);
+};
+
+/* A line that was understood. */
+struct shell_call {
+	const struct shell_command *command;
+	struct managed_vm *vm;               /* ARGUMENT_VM */
+	bool on;                             /* ARGUMENT_SWITCH */
+	uint64_t number;                     /* ARGUMENT_NUMBER; 0 when it was left out */
+	const char *words[SHELL_WORDS];      /* ARGUMENT_COMMAND */
+	size_t word_count;
+};
+
+struct shell_table {
+	const struct shell_command *commands; /* those with the same first word side by side */
+	size_t count;
+};
+
+/* All commands (mgmt/shell_commands.c). */
+extern const struct shell_table shell_table;
+
+/*
+ * Split `line`, in place, and find out what it wants. 0; -ENOENT for a blank line; -EINVAL with a
+ * sentence in `error` that names the wrong word and says what is possible.
+ */
+int shell_parse(const struct shell_table *table, char *line, struct shell_call *call,
+	char error[SHELL_ERROR_BYTES]) __must_check;
+/*
+ * The index-th word that may stand at offset `start` of `line`; NULL after the last. Those before
+ * `start` are taken as they are.
+ */
+const char *shell_candidate(const struct shell_table *table, const char *line, size_t start,
+	size_t index);
+
+void shell_init(void);
+
+#endif

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* From a line to a call of a command, and to what might be typed next; see mgmt/shell.h. */
+#include "lib/printf.h"
+#include "lib/string.h"
+#include "mgmt/lineedit.h"
+#include "mgmt/shell.h"
+#include "mgmt/suggest.h"
+#include "mgmt/vms.h"
+
+struct words {
+	const char *at[SHELL_WORDS];
+	size_t count;
+	bool more; /* than there is room for */
+};
+
+static const char *const switch_words[] = {"off", "on"};
+
+static void split(char *line, struct words *words)
+{
+	words->count = 0;
+	words->more = false;
+	for (;;) {
+		while (*line == ' ')
+			*line++ = '\0';
+		if (!*line)
+			return;
+		if (words->count == SHELL_WORDS) {
+			words->more = true;
+			return;
+		}
+		words->at[words->count++] = line;
+		while (*line && *line != ' ')
+			line++;
+	}
+}
+
+/* --- Sentences about mistakes --- */
+
+struct sentence {
+	char *text;
+	size_t length;
+};
+
+static void say(struct sentence *sentence, const char *format, ...) __printf(2, 3);
+static void say(struct sentence *sentence, const char *format, ...)
+{
+	size_t room = SHELL_ERROR_BYTES - sentence->length;
+	va_list args;
+	int length;
+
+	va_start(args, format);
+	length = vsnprintf(sentence->text + sentence->length, room, format, args);
+	va_end(args);
+	sentence->length += MIN((size_t)length, room - 1);
+}
+
+/* One of a list; a list that is too long ends in dots. */
+static void say_item(struct sentence *sentence, const char *item, bool first)
+{
+	if (sentence->length + strlen(item) + 8 < SHELL_ERROR_BYTES)
+		say(sentence, "%s%s", first ? "" : ", ", item);
+	else if (sentence->text[sentence->length - 1] != '.')
+		say(sentence, ", ...");
+}
+
+static void say_vms(struct sentence *sentence)
+{
+	if (!vms_count())
+		say(sentence, "; ballast.conf names none");
+	for (size_t i = 0; i < vms_count(); i++) {
+		if (i == 0)
+			say(sentence, "; there %s: ", vms_count() == 1 ? "is" : "are");
+		say_item(sentence, vms_at(i)->config->name, i == 0);
+	}
+}
+
+static const char *suggest_vm(const char *name)
+{
+	const char *names[CONFIG_MAX_VMS];
+
+	for (size_t i = 0; i < vms_count(); i++)
+		names[i] = vms_at(i)->config->name;
+	return suggest_word(name, strlen(name), names, vms_count());
+}
+
+/* "vm start", of the words typed. */
+static void say_command(struct sentence *sentence, const struct shell_command *command)
+{
+	say(sentence, "%s%s%s", command->word[0], command->word[1] ? " " : "",
+		command->word[1] ? command->word[1] : "");
+}
+
+static void say_usage(struct sentence *sentence, const struct shell_command *command)
+{
+	say_command(sentence, command);
+	say(sentence, "%s%s", command->arguments[0] ? " " : "", command->arguments);
+}
+
+/* --- Commands --- */
+
+static const struct shell_command *find_family(const struct shell_table *table, const char *word)
+{
+	for (size_t i = 0; i < table->count; i++)
+		if (strcmp(table->commands[i].word[0], word) == 0)
+			return &table->commands[i];
+	return NULL;
+}
+
+static bool same_family(const struct shell_table *table, const struct shell_command *command,
+	const struct shell_command *family)
+{
+	return command < table->commands + table->count &&
+		strcmp(command->word[0], family->word[0]) == 0;
+}
+
+static const struct shell_command *find_member(const struct shell_table *table,
+	const struct shell_command *family, const char *word)
+{
+	for (const struct shell_command *at = family; same_family(table, at, family); at++)
+		if (strcmp(at->word[1], word) == 0)
+			return at;
+	return NULL;
+}
+
+static void unknown_command(const struct shell_table *table, const char *word,
+	struct sentence *error)
+{
+	const char *first[64], *near;
+	size_t count = 0;
+
+	for (size_t i = 0; i < table->count && count < ARRAY_SIZE(first); i++)
+		first[count++] = table->commands[i].word[0];
+	near = suggest_word(word, strlen(word), first, count);
+	say(error, "'%s' is no command", word);
+	if (near)
+		say(error, "; did you mean '%s'?", near);
+	say(error, "%s 'help' lists them all", near ? "" : ";");
+}
+
+static void unknown_member(const struct shell_table *table, const struct shell_command *family,
+	const char *word, struct sentence *error)
+{
+	say(error, "%s: ", family->word[0]);
+	if (word)
+		say(error, "'%s' is none of its words", word);
+	else
+		say(error, "one more word is needed");
+	say(error, "; there are: ");
+	for (const struct shell_command *at = family; same_family(table, at, family); at++)
+		say_item(error, at->word[1], at == family);
+}
+
+/* The command, and in *used how many words are its own; NULL with a sentence. */
+static const struct shell_command *find_command(const struct shell_table *table,
+	const struct words *words, size_t *used, struct sentence *error)
+{
+	const struct shell_command *family = find_family(table, words->at[0]), *member;
+
+	*used = 1;
+	if (!family) {
+		unknown_command(table, words->at[0], error);
+		return NULL;
+	}
+	if (!family->word[1])
+		return family;
+	*used = 2;
+	member = words->count < 2 ? NULL : find_member(table, family, words->at[1]);
+	if (!member)
+		unknown_member(table, family, words->count < 2 ? NULL : words->at[1], error);
+	return member;
+}
+
+/* --- Arguments --- */
+
+static bool take_vm(const char *word, struct shell_call *call, struct sentence *error)
+{
+	const char *near;
+
+	call->vm = word ? vms_find(word) : NULL;
+	if (call->vm)
+		return true;
+	if (!word) {
+		say(error, "it needs the name of a VM");
+		say_vms(error);
+		return false;
+	}
+	near = suggest_vm(word);
+	say(error, "no VM is called '%s'", word);
+	if (near)
+		say(error, "; did you mean '%s'?", near);
+	say_vms(error);
+	return false;
+}
+
+static bool take_switch(const char *word, struct shell_call *call, struct sentence *error)
+{
+	call->on = word && strcmp(word, "on") == 0;
+	if (call->on || (word && strcmp(word, "off") == 0))
+		return true;
+	if (word)
+		say(error, "'%s' is neither 'on' nor 'off'", word);
+	else
+		say(error, "say 'on' or 'off' after the VM");
+	return false;
+}
+
+static bool take_number(const char *word, struct shell_call *call, struct sentence *error)
+{
+	uint64_t number = 0;
+
+	if (!word)
+		return true;
+	for (const char *digit = word; *digit; digit++) {
+		if (*digit < '0' || *digit > '9' || number > 1000000) {
+			say(error, "'%s' is no number from 1 to 1000000", word);
+			return false;
+		}
+		number = number * 10 + (uint64_t)(*digit - '0');
+	}
+	call->number = number;
+	if (!number)
+		say(error, "'%s' is no number from 1 to 1000000", word);
+	return number != 0;
+}
+
+static bool take_argument(enum shell_argument kind, const char *word, struct shell_call *call,
+	struct sentence *error)
+{
+	switch (kind) {
+	case ARGUMENT_VM:
+		return take_vm(word, call, error);
+	case ARGUMENT_SWITCH:
+		return take_switch(word, call, error);
+	case ARGUMENT_NUMBER:
+		return take_number(word, call, error);
+	case ARGUMENT_COMMAND:
+	case ARGUMENT_NONE:
+		break;
+	}
+	return true;
+}
+
+/* -EINVAL after "vm start: ..." */
+static int take_arguments(const struct words *words, size_t used, struct shell_call *call,
+	struct sentence *error)
+{
+	const struct shell_command *command = call->command;
+	size_t prefix;
+
+	say_command(error, command);
+	say(error, ": ");
+	prefix = error->length;
+	if (command->argument[0] == ARGUMENT_COMMAND) {
+		call->word_count = words->count - used;
+		memcpy(call->words, words->at + used, call->word_count * sizeof(call->words[0]));
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(command->argument); i++) {
+		if (command->argument[i] == ARGUMENT_NONE)
+			break;
+		if (!take_argument(command->argument[i],
+			    used < words->count ? words->at[used] : NULL, call, error))
+			return -EINVAL;
+		used++;
+	}
+	if (used < words->count) {
+		say(error, "'%s' is a word too many; it is: ", words->at[used]);
+		say_usage(error, command);
+	}
+	return error->length == prefix ? 0 : -EINVAL;
+}
+
+int shell_parse(const struct shell_table *table, char *line, struct shell_call *call,
+	char error[SHELL_ERROR_BYTES])
+{
+	struct sentence sentence = {.text = error};
+	struct words words;
+	size_t used;
+
+	memset(call, 0, sizeof(*call));
+	split(line, &words);
+	if (!words.count)
+		return -ENOENT;
+	call->command = find_command(table, &words, &used, &sentence);
+	if (!call->command)
+		return -EINVAL;
+	return take_arguments(&words, used, call, &sentence);
+}
+
+/* --- Completion --- */
+
+static const char *vm_name(size_t index)
+{
+	return index < vms_count() ? vms_at(index)->config->name : NULL;
+}
+
+/* First words: all of them; the caller passes repetitions over. */
+static const char *first_word(const struct shell_table *table, size_t index)
+{
+	return index < table->count ? table->commands[index].word[0] : NULL;
+}
+
+static const char *second_word(const struct shell_table *table, const char *family_word,
+	size_t index)
+{
+	const struct shell_command *family = find_family(table, family_word);
+
+	if (!family || !family->word[1])
+		return NULL;
+	return same_family(table, family + index, family) ? family[index].word[1] : NULL;
+}
+
+static const char *argument_word(const struct shell_table *table, const struct words *words,
+	enum shell_argument kind, size_t used, size_t index)
+{
+	size_t typed = words->count - used;
+
+	switch (kind) {
+	case ARGUMENT_VM:
+		return vm_name(index);
+	case ARGUMENT_SWITCH:
+		return index < ARRAY_SIZE(switch_words) ? switch_words[index] : NULL;
+	case ARGUMENT_COMMAND:
+		if (typed == 0)
+			return first_word(table, index);
+		return typed == 1 ? second_word(table, words->at[used], index) : NULL;
+	case ARGUMENT_NUMBER:
+	case ARGUMENT_NONE:
+		break;
+	}
+	return NULL;
+}
+
+const char *shell_candidate(const struct shell_table *table, const char *line, size_t start,
+	size_t index)
+{
+	char before[LINEEDIT_BYTES], unused[SHELL_ERROR_BYTES];
+	struct sentence error = {.text = unused};
+	const struct shell_command *command;
+	struct words words;
+	size_t used, typed;
+
+	start = MIN(start, sizeof(before) - 1);
+	memcpy(before, line, start);
+	before[start] = '\0';
+	split(before, &words);
+	if (words.more)
+		return NULL;
+	if (words.count == 0)
+		return first_word(table, index);
+	command = find_family(table, words.at[0]);
+	if (command && command->word[1] && words.count == 1)
+		return second_word(table, words.at[0], index);
+	command = find_command(table, &words, &used, &error);
+	if (!command)
+		return NULL;
+	typed = words.count - used;
+	if (command->argument[0] == ARGUMENT_COMMAND)
+		return argument_word(table, &words, ARGUMENT_COMMAND, used, index);
+	if (typed >= ARRAY_SIZE(command->argument))
+		return NULL;
+	return argument_word(table, &words, command->argument[typed], used, index);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The VMs of ballast.conf and their lives. Each change of a VM's state is one line on the console,
+ * `vm NAME: ...`, and in the log. All of it belongs to the boot CPU.
+ */
+#ifndef BALLAST_MGMT_VMS_H
+#define BALLAST_MGMT_VMS_H
+
+#include "mgmt/config.h"
+#include "mgmt/console.h"
+#include "vcpu/vm.h"
+
+struct platform;
+
+/* What the operator wants of a running VM; takes effect when all its vCPUs have stopped. */
+enum vm_wish { WISH_NONE, WISH_STOP, WISH_RESET, WISH_DESTROY };
+
+struct managed_vm {
+	const struct vm_config *config;
+	struct vm *vm;             /* NULL: not created, or destroyed */
+	struct platform *platform;
+	struct console_port port;
+	enum vm_wish wish;
+	bool trace;
+	enum vm_stop last_stop;    /* why it stopped last */
+	char last_words[160];      /* the state line's text, without `vm NAME: ` */
+	uint64_t stopped_ns;       /* when; its uptime ends there */
+	char *dump;                /* after VM_STOP_FAULT: text of several lines */
+	uint64_t overhead_bytes;   /* host memory taken by creating it */
+	uint64_t table_pages;      /* of these, second-level page tables then */
+	unsigned int quick_resets; /* in a row, by the guest, soon after its start */
+	uint64_t restart_ns;       /* it starts again then; 0: not waiting */
+};
+
+/* One record for each VM of the configuration, which stays. -ENOMEM. */
+int vms_init(const struct config *config) __must_check;
+size_t vms_count(void);
+struct managed_vm *vms_at(size_t index);
+struct managed_vm *vms_find(const char *name);
+bool vms_any_running(void);
+
+/* Start those that the configuration says; the console of a single one is attached. */
+void vms_autostart(void);
+/* The VM does not run. 0, or -E... after its state line. */
+int vms_start(struct managed_vm *managed);
+/* The VM runs or waits to start again. The state line follows when it has stopped. */
+void vms_stop(struct managed_vm *managed);
+void vms_reset(struct managed_vm *managed);
+/* The VM exists; all it holds is given back, and `vm start` makes it anew. */
+void vms_destroy(struct managed_vm *managed);
+void vms_set_trace(struct managed_vm *managed, bool on);
+
+/* Serve VMs that have stopped. Returns when to call again at the latest; 0: no need. */
+uint64_t vms_poll(void);
+
+static inline bool managed_is_running(const struct managed_vm *managed)
+{
+	return managed->vm && managed->vm->state == VM_RUNNING;
+}
+
+/* "running", "not started", "powered off", ... */
+const char *vms_state_name(const struct managed_vm *managed);
+/* Host memory of the VM beyond its own. */
+uint64_t vms_overhead_bytes(const struct managed_vm *managed);
+/* Guest memory that running VMs have been promised and do not use yet. */
+uint64_t vms_promised_bytes(void);
+uint64_t vms_uptime_ns(const struct managed_vm *managed);
+
+#endif
