@@ -97,6 +97,9 @@ static void advance(struct vcpu *vcpu)
 	if (special->interrupt_shadow) {
 		special->interrupt_shadow = false;
 		vcpu_set_dirty(vcpu, REG_SHADOW);
+		/* What waited for the shadow's end goes in now, without an exit of its own. */
+		if (vcpu->window)
+			__atomic_fetch_or(&vcpu->requests, REQUEST_EVENTS, __ATOMIC_RELAXED);
 	}
 	if (unlikely(special->rflags & (RFLAGS_TF | RFLAGS_RF))) {
 		special->rflags &= ~RFLAGS_RF;
