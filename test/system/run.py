@@ -15,6 +15,7 @@ import guests
 import lab
 import suite
 
+import test_console  # noqa: F401  pylint: disable=unused-import
 import test_guests  # noqa: F401  pylint: disable=unused-import
 import test_hardware  # noqa: F401  pylint: disable=unused-import
 

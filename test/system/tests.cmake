@@ -58,6 +58,13 @@ ballast_guest_test(memtest64 bochs-vmx)
 ballast_guest_test(memtest32 qemu-svm)
 ballast_system_test(usb-boot qemu-svm)
 
+# The operator's side.
+foreach(name shell console lives no-configuration)
+	ballast_system_test(${name} qemu-svm)
+	ballast_system_test(${name} bochs-vmx)
+	ballast_system_test(${name} bochs-svm LONG)
+endforeach()
+
 # What is missing.
 ballast_system_test(no-virtualization qemu-svm)
 ballast_system_test(no-virtualization bochs-vmx)
