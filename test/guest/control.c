@@ -34,7 +34,9 @@ static void check_cr0(void)
 	if (!guest_cpu_is_lax()) {
 		CHECK_EQUAL(write_cr0_try(cr0 | 1UL << 40), GP);
 		CHECK_EQUAL(write_cr0_try(cr0 | CR0_NW), GP); /* NW without CD */
-		CHECK_EQUAL(write_cr0_try(cr0 & ~1UL), GP);   /* PG without PE */
+		/* PG without PE: Bochs 3.0's SVM ends itself at this. */
+		if (!guest_has_word("bochs-svm"))
+			CHECK_EQUAL(write_cr0_try(cr0 & ~1UL), GP);
 	}
 	write_cr0(cr0 | CR0_CD);
 	CHECK_EQUAL(read_cr0(), cr0 | CR0_CD);

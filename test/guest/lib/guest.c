@@ -142,17 +142,32 @@ struct multiboot_info {
 #define MULTIBOOT_INFO_COMMAND_LINE (1 << 2)
 extern const uint64_t multiboot_info;
 
-bool guest_cpu_is_lax(void)
+static size_t length_of(const char *s)
+{
+	size_t length = 0;
+
+	while (s[length])
+		length++;
+	return length;
+}
+
+bool guest_has_word(const char *word)
 {
 	const struct multiboot_info *info = (const void *)multiboot_info;
+	size_t length = length_of(word);
 
 	if (!(info->flags & MULTIBOOT_INFO_COMMAND_LINE))
 		return false;
 	for (const char *at = (const char *)(uint64_t)info->command_line; *at; at++) {
-		if (!memcmp(at, "lax", 3))
+		if (length_of(at) >= length && !memcmp(at, word, length))
 			return true;
 	}
 	return false;
+}
+
+bool guest_cpu_is_lax(void)
+{
+	return guest_has_word("lax");
 }
 
 struct gate {

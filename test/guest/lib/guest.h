@@ -42,6 +42,8 @@ int guest_failures(void);
  * hypervisor to do, so those checks are for the other benches. By `lax` on the command line.
  */
 bool guest_cpu_is_lax(void);
+/* Does the word stand on the command line? */
+bool guest_has_word(const char *word);
 
 /* IDT with all 256 vectors; unexpected exceptions end the guest with a dump. */
 void guest_idt_init(void);
