@@ -11,6 +11,9 @@
 #include "host/machine.h"
 #include "lib/util.h"
 
+/* Make the image's pointers right for where it was loaded: before anything else. */
+void image_relocate(void);
+
 /* The firmware's own tables, valid until ExitBootServices. */
 extern EFI_SYSTEM_TABLE *firmware;
 extern EFI_HANDLE firmware_image;

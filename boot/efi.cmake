@@ -21,25 +21,44 @@ foreach(folder ${BALLAST_EFI_FOLDERS})
 	list(APPEND efi_sources ${${folder}_SOURCES})
 endforeach()
 
-add_library(ballast_objects OBJECT ${efi_sources})
-target_include_directories(ballast_objects PRIVATE ${CMAKE_SOURCE_DIR})
-target_include_directories(ballast_objects SYSTEM PRIVATE ${EFI_INCLUDE} ${EFI_INCLUDE}/x86_64)
-target_compile_definitions(ballast_objects PRIVATE BALLAST_VERSION="${PROJECT_VERSION}"
-	GNU_EFI_USE_MS_ABI)
-target_compile_options(ballast_objects PRIVATE
-	$<$<COMPILE_LANGUAGE:C>:${BALLAST_WARNINGS}
-		-O2 -g -ffreestanding -fpie -fno-plt -mgeneral-regs-only -mno-red-zone
-		-fno-stack-protector -fno-strict-aliasing -fwrapv -fno-delete-null-pointer-checks
-		-fno-asynchronous-unwind-tables -fno-unwind-tables -fcf-protection=none
-		-fno-common -fno-tree-loop-distribute-patterns -maccumulate-outgoing-args
-		-ffile-prefix-map=${CMAKE_SOURCE_DIR}=. -ffile-prefix-map=${CMAKE_BINARY_DIR}=build
-		-include ${CMAKE_SOURCE_DIR}/boot/hidden.h>
-	$<$<COMPILE_LANGUAGE:ASM_NASM>:-I${CMAKE_SOURCE_DIR}/ -Werror>)
+# What runs once or at the operator's pace is made small; what runs for each exit is made fast.
+set(efi_cold ${MGMT_SOURCES} ${BOOT_SOURCES} lib/printf.c host/acpi.c host/clock.c host/cpu.c
+	host/descriptor.c host/ioapic.c host/log.c host/machine.c host/mmu.c host/panic.c
+	host/power.c host/smp.c host/symbols.c)
+set(efi_hot ${efi_sources})
+list(REMOVE_ITEM efi_hot ${efi_cold})
+set(efi_cold_built ${efi_sources})
+list(REMOVE_ITEM efi_cold_built ${efi_hot})
 
-set(efi_flags -nostdlib -znocombreloc -znoexecstack -zmax-page-size=4096 -shared -Bsymbolic
+# ballast_efi_objects(NAME OPTIMISATION SOURCES...)
+function(ballast_efi_objects name optimisation)
+	add_library(${name} OBJECT ${ARGN})
+	target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+	target_include_directories(${name} SYSTEM PRIVATE ${EFI_INCLUDE} ${EFI_INCLUDE}/x86_64)
+	target_compile_definitions(${name} PRIVATE BALLAST_VERSION="${PROJECT_VERSION}"
+		GNU_EFI_USE_MS_ABI)
+	target_compile_options(${name} PRIVATE
+		$<$<COMPILE_LANGUAGE:C>:${BALLAST_WARNINGS}
+			${optimisation} -falign-functions=4 -falign-loops=1 -falign-jumps=1
+			-falign-labels=1 -ffunction-sections -fdata-sections -g
+			-ffreestanding -fpie -fno-plt -mgeneral-regs-only -mno-red-zone
+			-fno-stack-protector -fno-strict-aliasing -fwrapv
+			-fno-delete-null-pointer-checks -fno-asynchronous-unwind-tables
+			-fno-unwind-tables -fcf-protection=none -fno-common
+			-fno-tree-loop-distribute-patterns
+			-ffile-prefix-map=${CMAKE_SOURCE_DIR}=.
+			-ffile-prefix-map=${CMAKE_BINARY_DIR}=build
+			-include ${CMAKE_SOURCE_DIR}/boot/hidden.h>
+		$<$<COMPILE_LANGUAGE:ASM_NASM>:-I${CMAKE_SOURCE_DIR}/ -Werror>)
+endfunction()
+ballast_efi_objects(ballast_objects -O2 ${efi_hot})
+ballast_efi_objects(ballast_cold_objects -Os ${efi_cold_built})
+
+set(efi_flags -nostdlib -znocombreloc -znoexecstack -zpack-relative-relocs -zmax-page-size=4096 -shared -Bsymbolic
 	--no-undefined --build-id=none --gc-sections --hash-style=sysv
 	-T ${CMAKE_SOURCE_DIR}/boot/efi.lds)
-set(efi_inputs ${EFI_CRT0} $<TARGET_OBJECTS:ballast_objects>)
+set(efi_inputs ${EFI_CRT0} $<TARGET_OBJECTS:ballast_objects>
+	$<TARGET_OBJECTS:ballast_cold_objects>)
 set(efi_dir ${CMAKE_BINARY_DIR}/efi)
 file(MAKE_DIRECTORY ${efi_dir})
 
@@ -54,10 +73,11 @@ add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/ballast.efi ${CMAKE_BINARY_DIR}/ba
 	COMMAND ${efi_assemble} ${efi_dir}/symbols.o ${efi_dir}/symbols.s
 	COMMAND ${CMAKE_LINKER} ${efi_flags} -o ${CMAKE_BINARY_DIR}/ballast.elf ${efi_inputs}
 		${efi_dir}/symbols.o ${EFI_LIBRARY}
-	COMMAND ${CMAKE_OBJCOPY} --strip-all -j .text -j .rodata -j .dynamic -j .rela -j .data
+	COMMAND ${CMAKE_OBJCOPY} --strip-all -j .text -j .rodata -j .dynamic -j .relr -j .rela -j .data
 		-j .bss -j .reloc --target efi-app-x86_64 --subsystem=10
 		${CMAKE_BINARY_DIR}/ballast.elf ${CMAKE_BINARY_DIR}/ballast.efi
 	DEPENDS ballast_objects $<TARGET_OBJECTS:ballast_objects>
+		ballast_cold_objects $<TARGET_OBJECTS:ballast_cold_objects>
 		${CMAKE_SOURCE_DIR}/boot/efi.lds ${CMAKE_SOURCE_DIR}/boot/symbols.py
 	COMMENT "Linking ballast.efi"
 	COMMAND_EXPAND_LISTS VERBATIM)

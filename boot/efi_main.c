@@ -56,6 +56,7 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *table)
 	char why[WHY_BYTES] = "";
 	EFI_STATUS status;
 
+	image_relocate();
 	machine.tsc_at_entry = clock_tsc();
 	firmware = table;
 	firmware_image = image;

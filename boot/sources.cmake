@@ -7,4 +7,5 @@ set(BOOT_SOURCES
 	boot/main.c
 	boot/memmap.c
 	boot/processors.c
+	boot/relocate.c
 )
