@@ -106,6 +106,15 @@ int console_init(void)
 	return 0;
 }
 
+#ifdef BALLAST_UNIT_TEST
+void console_test_reset(void)
+{
+	heap_free(console.queue.ring);
+	memset(&console, 0, sizeof(console));
+	memset(&input, 0, sizeof(input));
+}
+#endif
+
 int console_port_init(struct console_port *port)
 {
 	port->written = port->seen = 0;
@@ -272,7 +281,8 @@ static uint64_t replay_start(const struct console_port *port)
 	uint64_t oldest = port->written - MIN(port->written, (uint64_t)CONSOLE_SCROLLBACK);
 	uint64_t context = port->written - MIN(port->written, (uint64_t)CONTEXT_BYTES);
 	uint64_t start = MAX(oldest, MIN(port->seen, context));
-	uint64_t row = start;
+	/* What was before the oldest byte is not known any more. */
+	uint64_t row = start + (start == oldest);
 
 	if (start == 0)
 		return 0;
@@ -338,6 +348,7 @@ void console_attach(struct console_port *port)
 	console.mode = MODE_GUEST;
 	console.queue.query_ns = 0;
 	port->refused = true;
+	queue_pump(&console.queue);
 	spin_unlock(&console.lock);
 	input.typed_count = 0;
 	input.escape = false;

@@ -38,6 +38,10 @@ struct console_port {
 
 /* Take the serial line and the log's lines over: before anything else here. */
 int console_init(void) __must_check;
+#ifdef BALLAST_UNIT_TEST
+/* As if never initialised. */
+void console_test_reset(void);
+#endif
 /* Move bytes both ways, serve keys. Returns when to call again at the latest; 0: no need. */
 uint64_t console_poll(void);
 

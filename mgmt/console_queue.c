@@ -122,19 +122,21 @@ size_t queue_pass(struct console_queue *queue, const uint8_t *bytes, size_t coun
 }
 
 /*
- * Break off any sequence, end any string; soft reset (DECSTR) and plain characters in the first
+ * Break off a sequence that has no end yet; soft reset (DECSTR), plain characters in the first
  * character set; no reports of mouse, focus or paste.
  */
 void queue_reset_terminal(struct console_queue *queue)
 {
-	static const char reset[] = "\x18\x1b\\\x1b[!p\x1b[0m\x0f\x1b[?1000l\x1b[?1002l\x1b[?1003l"
+	static const char end[] = "\x18\x1b\\";
+	static const char reset[] = "\x1b[!p\x1b[0m\x0f\x1b[?1000l\x1b[?1002l\x1b[?1003l"
 		"\x1b[?1004l\x1b[?2004l";
 	bool at_start = queue->at_start;
 
 	if (!queue->styled)
 		return;
-	if (!queue_put(queue, reset, sizeof(reset) - 1))
-		return;
+	if (queue->scan.state != ANSI_GROUND)
+		queue_put(queue, end, sizeof(end) - 1);
+	queue_put(queue, reset, sizeof(reset) - 1);
 	queue->at_start = at_start;
 	queue->styled = false;
 	queue->scan.state = ANSI_GROUND;
