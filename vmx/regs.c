@@ -195,6 +195,14 @@ void vmx_fix_pending_debug(uint32_t interruptibility, uint64_t rflags)
 	vmwrite(VMCS_PENDING_DEBUG, pending);
 }
 
+static void pull_shadow(struct special_regs *special)
+{
+	uint32_t interruptibility = vmread(VMCS_INTERRUPTIBILITY);
+
+	special->interrupt_shadow = interruptibility & (BLOCKING_STI | BLOCKING_MOV_SS);
+	special->nmi_blocked = interruptibility & BLOCKING_NMI;
+}
+
 /* Common code knows one shadow; the VMCS has two, and wants IF set with that of STI. */
 static uint32_t shadow_bits(uint64_t rflags)
 {
@@ -272,124 +280,138 @@ void vmx_settle_reset(struct vcpu *vcpu)
 	}
 }
 
-static void pull_control(struct vcpu *vcpu, uint32_t groups)
+/* One group, by the number of its REG_... bit: most calls ask for one or two. */
+static void pull_group(struct vcpu *vcpu, unsigned int bit)
 {
 	const struct vmx_vcpu *hw_state = vmx_of(vcpu);
 	struct special_regs *special = &vcpu->special;
 
-	if (groups & REG_CR0)
+	switch (BIT(bit)) {
+	case REG_RIP:
+		special->rip = vmread(VMCS_GUEST_RIP);
+		break;
+	case REG_RSP:
+		vcpu->regs.gpr[GPR_RSP] = vmread(VMCS_GUEST_RSP);
+		break;
+	case REG_RFLAGS:
+		special->rflags = vmread(VMCS_GUEST_RFLAGS);
+		break;
+	case REG_CR0:
 		special->cr0 = pull_cr0(hw_state);
-	if (groups & REG_CR3)
+		break;
+	case REG_CR3:
 		special->cr3 = vmread(VMCS_GUEST_CR3);
-	if (groups & REG_CR4)
+		break;
+	case REG_CR4:
 		special->cr4 = pull_cr4(hw_state);
-	if (groups & REG_EFER)
+		break;
+	case REG_EFER:
 		special->efer = vmread(VMCS_GUEST_EFER);
-	if (groups & REG_CR2)
+		break;
+	case REG_CS:
+		pull_segment(vcpu, SEG_CS);
+		break;
+	case REG_SS:
+		pull_ss(vcpu);
+		break;
+	case REG_SEGMENTS:
+		pull_segments(vcpu);
+		break;
+	case REG_TABLES:
+		pull_tables(special);
+		break;
+	case REG_CR2:
 		special->cr2 = read_cr2();
-	if (groups & REG_DEBUG) {
+		break;
+	case REG_DEBUG:
 		special->dr6 = read_dr6();
 		special->dr7 = vmread(VMCS_GUEST_DR7);
+		break;
+	case REG_SHADOW:
+		pull_shadow(special);
+		break;
+	case REG_TPR:
+		special->tpr = hw_state->virtual_apic[VIRTUAL_APIC_TPR];
+		break;
+	case REG_MSRS:
+		pull_msrs(&special->msrs);
+		break;
 	}
 }
-
-static void pull_rare(struct vcpu *vcpu, uint32_t groups)
-{
-	if (groups & REG_CS)
-		pull_segment(vcpu, SEG_CS);
-	if (groups & REG_SS)
-		pull_ss(vcpu);
-	if (groups & (REG_CR0 | REG_CR3 | REG_CR4 | REG_EFER | REG_CR2 | REG_DEBUG))
-		pull_control(vcpu, groups);
-	if (groups & REG_SEGMENTS)
-		pull_segments(vcpu);
-	if (groups & REG_TABLES)
-		pull_tables(&vcpu->special);
-	if (groups & REG_MSRS)
-		pull_msrs(&vcpu->special.msrs);
-}
-
-#define REG_FREQUENT (REG_RIP | REG_RSP | REG_RFLAGS | REG_SHADOW | REG_TPR)
 
 void vmx_pull(struct vcpu *vcpu, uint32_t groups)
 {
-	struct special_regs *special = &vcpu->special;
-
-	if (groups & REG_RIP)
-		special->rip = vmread(VMCS_GUEST_RIP);
-	if (groups & REG_RFLAGS)
-		special->rflags = vmread(VMCS_GUEST_RFLAGS);
-	if (groups & REG_SHADOW) {
-		uint32_t interruptibility = vmread(VMCS_INTERRUPTIBILITY);
-
-		special->interrupt_shadow = interruptibility & (BLOCKING_STI | BLOCKING_MOV_SS);
-		special->nmi_blocked = interruptibility & BLOCKING_NMI;
-	}
-	if (groups & REG_RSP)
-		vcpu->regs.gpr[GPR_RSP] = vmread(VMCS_GUEST_RSP);
-	if (groups & REG_TPR)
-		special->tpr = vmx_of(vcpu)->virtual_apic[VIRTUAL_APIC_TPR];
-	if (groups & ~REG_FREQUENT)
-		pull_rare(vcpu, groups);
 	vcpu->valid |= groups;
+	for (; groups; groups &= groups - 1)
+		pull_group(vcpu, __builtin_ctz(groups));
 }
 
-static void store_control(struct vcpu *vcpu, uint32_t groups)
+static void store_group(struct vcpu *vcpu, unsigned int bit)
 {
-	const struct vmx_vcpu *hw_state = vmx_of(vcpu);
+	struct vmx_vcpu *hw_state = vmx_of(vcpu);
 	const struct special_regs *special = &vcpu->special;
 
-	if (groups & REG_CR0)
+	switch (BIT(bit)) {
+	case REG_RIP:
+		vmwrite(VMCS_GUEST_RIP, special->rip);
+		break;
+	case REG_RSP:
+		vmwrite(VMCS_GUEST_RSP, vcpu->regs.gpr[GPR_RSP]);
+		break;
+	case REG_RFLAGS:
+		store_rflags(vcpu);
+		break;
+	case REG_CR0:
 		store_cr0(hw_state, special->cr0);
-	if (groups & REG_CR3)
+		break;
+	case REG_CR3:
 		vmwrite(VMCS_GUEST_CR3, special->cr3);
-	if (groups & REG_CR4)
+		break;
+	case REG_CR4:
 		store_cr4(hw_state, special->cr4);
-	if (groups & REG_EFER)
+		break;
+	case REG_EFER:
 		store_efer(special->efer);
-	if (groups & (REG_CR0 | REG_CR3 | REG_CR4 | REG_EFER))
-		store_pdptes(vcpu);
-	if (groups & REG_CR2)
+		break;
+	case REG_CS:
+		store_segment(vcpu, SEG_CS);
+		break;
+	case REG_SS:
+		store_ss(vcpu);
+		break;
+	case REG_SEGMENTS:
+		store_segments(vcpu);
+		break;
+	case REG_TABLES:
+		store_tables(special);
+		break;
+	case REG_CR2:
 		write_cr2(special->cr2);
-	if (groups & REG_DEBUG) {
+		break;
+	case REG_DEBUG:
 		write_dr6(special->dr6);
 		vmwrite(VMCS_GUEST_DR7, special->dr7);
-	}
-}
-
-static void store_rare(struct vcpu *vcpu, uint32_t groups)
-{
-	if (groups & (REG_CR0 | REG_CR3 | REG_CR4 | REG_EFER | REG_CR2 | REG_DEBUG))
-		store_control(vcpu, groups);
-	if (groups & REG_CS)
-		store_segment(vcpu, SEG_CS);
-	if (groups & REG_SS)
-		store_ss(vcpu);
-	if (groups & REG_SEGMENTS)
-		store_segments(vcpu);
-	if (groups & REG_TABLES)
-		store_tables(&vcpu->special);
-	if (groups & REG_TSC)
+		break;
+	case REG_SHADOW:
+		store_shadow(vcpu);
+		break;
+	case REG_TPR:
+		hw_state->virtual_apic[VIRTUAL_APIC_TPR] = special->tpr;
+		vmx_apply_windows(vcpu);
+		break;
+	case REG_TSC:
 		vmwrite(VMCS_TSC_OFFSET, vcpu->tsc_offset);
-	if (groups & REG_MSRS)
+		break;
+	case REG_MSRS:
 		store_reset(vcpu);
+		break;
+	}
 }
 
 void vmx_store(struct vcpu *vcpu, uint32_t groups)
 {
-	if (groups & REG_RIP)
-		vmwrite(VMCS_GUEST_RIP, vcpu->special.rip);
-	/* A reset clears what waits in the VMCS, before the groups below look at it. */
-	if (groups & ~REG_FREQUENT)
-		store_rare(vcpu, groups);
-	if (groups & REG_RFLAGS)
-		store_rflags(vcpu);
-	if (groups & REG_SHADOW)
-		store_shadow(vcpu);
-	if (groups & REG_RSP)
-		vmwrite(VMCS_GUEST_RSP, vcpu->regs.gpr[GPR_RSP]);
-	if (groups & REG_TPR) {
-		vmx_of(vcpu)->virtual_apic[VIRTUAL_APIC_TPR] = vcpu->special.tpr;
-		vmx_apply_windows(vcpu);
-	}
+	if (groups & (REG_CR0 | REG_CR3 | REG_CR4 | REG_EFER))
+		store_pdptes(vcpu);
+	for (; groups; groups &= groups - 1)
+		store_group(vcpu, __builtin_ctz(groups));
 }

@@ -320,6 +320,7 @@ static void test_control_registers(void **state)
 	struct special_regs *special = &f->vcpu.special;
 
 	/* After reset: caches off for the guest alone, NE on behind its back. */
+	f->vcpu.valid = REG_ALL;
 	special->cr0 = CR0_CD | CR0_NW | CR0_ET;
 	special->cr4 = 0;
 	vmx_store(&f->vcpu, REG_CR0 | REG_CR4 | REG_CR3 | REG_EFER);
