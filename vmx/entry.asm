@@ -34,6 +34,15 @@ default rel
 	mov [rdi + %2], %1
 %endmacro
 
+%macro restore_callee_saved 0
+	pop r15
+	pop r14
+	pop r13
+	pop r12
+	pop rbx
+	pop rbp
+%endmacro
+
 ; What a CPU with leaking buffers or predictors must do on its way into a guest and out of it
 ; (flushing L1D, overwriting buffers, barriers) belongs into these two; nothing is done yet.
 %macro speculation_before_entry 0
@@ -41,9 +50,14 @@ default rel
 %macro speculation_after_exit 0
 %endmacro
 
+extern vmx_decode_exit
+extern vmx_decode_refusal
+
 section .text
 
-; int vmx_entry_run(struct general_regs *regs (rdi), struct vmx_vcpu *hw (rsi))
+; void vmx_entry_run(struct vcpu *vcpu (rdi), struct vmx_vcpu *hw (rsi)): see vmx.h. The registers
+; are the first thing in struct vcpu. It ends by jumping to what is to be done next with the vCPU, so
+; that nothing of this function's caller need be kept beside it.
 align 16
 global vmx_entry_run:function
 vmx_entry_run:
@@ -60,21 +74,25 @@ vmx_entry_run:
 .stack_known:
 	speculation_before_entry
 	cmp dword [rsi + ENTRY_LAUNCHED], 0
+	je .launch
 	each_register load_register
 	mov rdi, [rdi + ENTRY_RDI]
-	je .launch
 	vmresume
 	jmp .refused
 .launch:
+	mov dword [rsi + ENTRY_LAUNCHED], 1
+	each_register load_register
+	mov rdi, [rdi + ENTRY_RDI]
 	vmlaunch
 .refused:
-	; The guest did not run; its registers still are where they came from. CF: no VMCS; ZF: the
-	; VMCS says why.
+	; The guest did not run; its registers still are where they came from. CF: there is no VMCS;
+	; ZF: the VMCS says why.
 	mov eax, 1
-	mov ecx, 2
-	cmovz eax, ecx
+	mov esi, 2
+	cmovc esi, eax
 	pop rdi
-	jmp return
+	restore_callee_saved
+	jmp vmx_decode_refusal
 
 .stack_moved:
 	mov eax, ENTRY_FIELD_HOST_RSP
@@ -82,7 +100,7 @@ vmx_entry_run:
 	mov [rsi + ENTRY_HOST_RSP], rsp
 	jmp .stack_known
 
-; VM exits arrive here with RSP as above: at the address of the registers.
+; VM exits arrive here with RSP as above: at the address of the vCPU.
 align 16
 global vmx_entry_exit:function
 vmx_entry_exit:
@@ -91,15 +109,8 @@ vmx_entry_exit:
 	each_register save_register
 	pop qword [rdi + ENTRY_RDI]
 	pop rdi
+	restore_callee_saved
 	speculation_after_exit
-	xor eax, eax
-return:
-	pop r15
-	pop r14
-	pop r13
-	pop r12
-	pop rbx
-	pop rbp
-	ret
+	jmp vmx_decode_exit
 
 section .note.GNU-stack noalloc noexec nowrite progbits

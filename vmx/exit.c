@@ -246,6 +246,8 @@ static const char *bad_state_text(uint64_t qualification)
 
 static void decode_entry_failure(struct vcpu *vcpu, uint64_t reason)
 {
+	/* A VMCS counts as launched only once the guest has run. */
+	vmx_of(vcpu)->launched = 0;
 	if ((reason & REASON_BASIC_MASK) == REASON_MACHINE_CHECK) {
 		decode_machine_check(vcpu);
 		return;
@@ -278,6 +280,8 @@ static const char *refusal_text(uint64_t error)
 
 void vmx_decode_refusal(struct vcpu *vcpu, int error)
 {
+	vmx_of(vcpu)->launched = 0;
+	vcpu->valid = 0;
 	vcpu->exit.kind = EXIT_ENTRY_FAILED;
 	vcpu->exit.instruction_length = 0;
 	vcpu->exit.code = REASON_ENTRY_FAILED;
@@ -352,6 +356,7 @@ void vmx_decode_exit(struct vcpu *vcpu)
 	uint64_t reason = vmread(VMCS_EXIT_REASON);
 	struct vcpu_exit *exit = &vcpu->exit;
 
+	vcpu->valid = 0;
 	exit->code = reason;
 	exit->info[0] = 0;
 	exit->info[1] = 0;

@@ -17,7 +17,7 @@
 #include "vmx/entry.inc"
 
 #define ASSERT_GPR(name)                                                                           \
-	_Static_assert(ENTRY_##name == offsetof(struct general_regs, gpr[GPR_##name]), #name)
+	_Static_assert(ENTRY_##name == offsetof(struct vcpu, regs.gpr[GPR_##name]), #name)
 ASSERT_GPR(RAX);
 ASSERT_GPR(RCX);
 ASSERT_GPR(RDX);
@@ -313,9 +313,7 @@ void vmx_vcpu_put(struct vcpu *vcpu)
 
 void vmx_enter(struct vcpu *vcpu)
 {
-	struct vmx_vcpu *hw_state = vmx_of(vcpu);
 	uint32_t dirty = vcpu->dirty;
-	int refused;
 
 	/* Past an instruction that exited: by far the most frequent. */
 	if (dirty & REG_RIP)
@@ -323,12 +321,5 @@ void vmx_enter(struct vcpu *vcpu)
 	if (unlikely(dirty & ~REG_RIP))
 		vmx_store(vcpu, dirty & ~REG_RIP);
 	vcpu->dirty = 0;
-	refused = vmx_entry_run(&vcpu->regs, hw_state);
-	vcpu->valid = 0;
-	if (unlikely(refused)) {
-		vmx_decode_refusal(vcpu, refused);
-		return;
-	}
-	hw_state->launched = 1;
-	vmx_decode_exit(vcpu);
+	vmx_entry_run(vcpu, vmx_of(vcpu));
 }

@@ -132,9 +132,8 @@ uint16_t vmx_attributes(uint32_t access_rights);
  */
 void vmx_fix_pending_debug(uint32_t interruptibility, uint64_t rflags);
 
-/* Fill vcpu->exit and vcpu->reinject from the current VMCS (exit.c). */
+/* Fill vcpu->exit and vcpu->reinject from the current VMCS; entry.asm ends here (exit.c). */
 void vmx_decode_exit(struct vcpu *vcpu);
-/* The same for an entry that VMLAUNCH or VMRESUME refused; `error` is entry.asm's answer. */
 void vmx_decode_refusal(struct vcpu *vcpu, int error);
 
 void vmx_inject(struct vcpu *vcpu, const struct vcpu_event *event);
@@ -151,10 +150,11 @@ extern struct s2_format vmx_ept_format;
 void vmx_ept_format_init(uint64_t ept_vpid);
 
 /*
- * entry.asm: run the guest until it exits. 0, or 1 (no current VMCS) or 2 (VMCS_INSTRUCTION_ERROR
- * says why) when the instruction itself failed.
+ * entry.asm: run the guest until it exits, and return as vmx_decode_exit() or, when VMLAUNCH or
+ * VMRESUME itself failed, as vmx_decode_refusal() does: 1 (no VMCS is current) or 2 (the field
+ * VMCS_INSTRUCTION_ERROR says why).
  */
-int vmx_entry_run(struct general_regs *regs, struct vmx_vcpu *hw);
+void vmx_entry_run(struct vcpu *vcpu, struct vmx_vcpu *hw);
 /* Where exits arrive: goes into VMCS_HOST_RIP. */
 extern const uint8_t vmx_entry_exit[];
 
