@@ -103,7 +103,9 @@ uint32_t lapic_timer_current(const struct lapic *lapic)
 			return 0;
 		left = period_tsc(lapic) - (now - lapic->timer_expiry_tsc) % period_tsc(lapic);
 	}
-	counts = (mul_div(left, LAPIC_TIMER_HZ, clock_tsc_hz) >> lapic->timer_shift) + 1;
+	/* Both roundings go up: until it expires, the count is not zero. */
+	counts = mul_div(left + clock_tsc_hz / LAPIC_TIMER_HZ - 1, LAPIC_TIMER_HZ, clock_tsc_hz);
+	counts = (counts + BIT(lapic->timer_shift) - 1) >> lapic->timer_shift;
 	return MIN(counts, lapic->timer_initial);
 }
 
