@@ -262,6 +262,7 @@ static int put_fadt(struct writer *writer, uint64_t facs, uint64_t dsdt, uint64_
 			 (ACPI_PM_TIMER_32BIT ? FADT_TIMER_32BIT : 0),
 		.reset_register = ADDRESS_IO(8, 1, PORT_RESET_CONTROL),
 		.reset_value = ACPI_RESET_VALUE,
+		.x_facs = facs, /* both: Xen complains when they differ */
 		.x_dsdt = dsdt,
 		.x_pm1a_event = ADDRESS_IO(32, 2, PORT_PM1_EVENT),
 		.x_pm1a_control = ADDRESS_IO(16, 2, PORT_PM1_CONTROL),

@@ -210,6 +210,7 @@ static void acpi_tables_hang_together(void **state)
 	assert_int_equal(get(fadt + 140, 4), get(fadt + 40, 4));
 	assert_memory_equal(fake_guest_memory_at(get(fadt + 36, 4)), "FACS", 4);
 	assert_int_equal(get(fadt + 36, 4) & 63, 0);
+	assert_int_equal(get(fadt + 132, 4), get(fadt + 36, 4));
 	assert_int_equal(get(fadt + 46, 2), IRQ_SCI);
 	assert_int_equal(get(fadt + 109, 2), 1 | 4);
 }
