@@ -101,6 +101,21 @@ static enum exit_kind decode_memory(struct vcpu_exit *exit, const struct vmcb_co
 	return EXIT_MEMORY;
 }
 
+/*
+ * Bochs leaves DR6 to the delivery of #DB, which does not happen here; by the manual it has its
+ * cause by now. Without one it was the single step or an enabled breakpoint.
+ */
+static uint64_t guess_debug_cause(const struct vmcb_save *save)
+{
+	uint64_t enabled = 0;
+
+	for (unsigned int i = 0; i < 4; i++) {
+		if (save->dr7 >> 2 * i & 3)
+			enabled |= BIT(i);
+	}
+	return enabled && !(save->rflags & RFLAGS_TF) ? enabled : DR6_SINGLE_STEP;
+}
+
 static enum exit_kind decode_exception(struct vcpu *vcpu, const struct vmcb *vmcb, uint8_t vector)
 {
 	struct exit_exception *exception = &vcpu->exit.u.exception;
@@ -111,10 +126,8 @@ static enum exit_kind decode_exception(struct vcpu *vcpu, const struct vmcb *vmc
 	exception->qualification = 0;
 	if (vector == VECTOR_PF)
 		vcpu->exception_address = vmcb->control.exit_info2;
-	/* Bochs leaves DR6 to the delivery, which does not happen here; others have it set. */
-	if (vector == VECTOR_DB && !(vmcb->save.dr6 & DR6_CAUSES) &&
-		(vmcb->save.rflags & RFLAGS_TF))
-		exception->qualification = DR6_SINGLE_STEP;
+	if (vector == VECTOR_DB && !(vmcb->save.dr6 & DR6_CAUSES))
+		exception->qualification = guess_debug_cause(&vmcb->save);
 	return EXIT_EXCEPTION;
 }
 

@@ -222,6 +222,7 @@ static uint32_t store_group(const struct vcpu *vcpu, struct svm_vcpu *svm, uint3
 		return CLEAN_DT;
 	case REG_CR2:
 		save->cr2 = special->cr2;
+		svm_write_cr2(special->cr2);
 		return CLEAN_CR2;
 	case REG_DEBUG:
 		save->dr6 = special->dr6;

@@ -117,6 +117,8 @@ int svm_vcpu_create(struct vcpu *vcpu);
 void svm_vcpu_destroy(struct vcpu *vcpu);
 void svm_vcpu_load(struct vcpu *vcpu);
 void svm_vcpu_put(struct vcpu *vcpu);
+/* VMRUN loads CR2 from the VMCB; Bochs' does not, so the CPU's own gets the guest's value too. */
+void svm_write_cr2(uint64_t value);
 
 /* svm/regs.c */
 void svm_pull(struct vcpu *vcpu, uint32_t groups);

@@ -61,6 +61,11 @@ void svm_vcpu_destroy(struct vcpu *vcpu)
 	vcpu->hw = NULL;
 }
 
+void svm_write_cr2(uint64_t value)
+{
+	write_cr2(value);
+}
+
 void svm_vcpu_load(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = svm_of(vcpu);
@@ -72,6 +77,7 @@ void svm_vcpu_load(struct vcpu *vcpu)
 		svm->asid_generation = 0;
 	}
 	svm->vmcb->control.clean = 0;
+	svm_write_cr2(svm->vmcb->save.cr2);
 	if (svm_features.tsc_aux)
 		wrmsr(MSR_TSC_AUX, svm->tsc_aux);
 }

@@ -92,6 +92,13 @@ int insn_decode(struct insn *insn, const uint8_t *bytes, size_t count, unsigned 
 	return 0;
 }
 
+uint64_t written_cr2;
+
+void svm_write_cr2(uint64_t value)
+{
+	written_cr2 = value;
+}
+
 static const struct hw_ops test_ops = { .pull = svm_pull };
 const struct hw_ops *hw = &test_ops;
 

@@ -33,6 +33,9 @@ enum exit_kind run(uint64_t code, uint64_t info1, uint64_t info2);
 extern const uint8_t *fetched;
 extern int fetch_error;
 
+/* The CPU's own CR2. */
+extern uint64_t written_cr2;
+
 /* A sink for lines, and what came into it. */
 extern char lines[4096];
 void collect(const char *format, ...) __printf(1, 2);

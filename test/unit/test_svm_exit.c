@@ -137,6 +137,12 @@ static void exceptions_are_decoded(void **state)
 	vcpu_set_dirty(&vcpu, REG_DEBUG);
 	run(SVM_EXIT_EXCEPTION + 1, 0, 0);
 	assert_int_equal(exception->qualification, BIT(14));
+	vcpu_need(&vcpu, REG_DEBUG);
+	vcpu.special.dr7 = 0x400 | 8; /* breakpoint 1 */
+	vcpu.special.rflags &= ~RFLAGS_TF;
+	vcpu_set_dirty(&vcpu, REG_DEBUG | REG_RFLAGS);
+	run(SVM_EXIT_EXCEPTION + 1, 0, 0);
+	assert_int_equal(exception->qualification, BIT(1));
 }
 
 static void hardware_moves(struct vmcb *v)
@@ -184,6 +190,7 @@ static void groups_survive_a_round_trip(void **state)
 	svm_store(&vcpu, &svm);
 	assert_int_equal(vcpu.dirty, 0);
 	assert_true(vmcb.save.efer & EFER_SVME);
+	assert_int_equal(written_cr2, before.cr2);
 	assert_int_equal(vmcb.control.tsc_offset, 0x123456789);
 	/* TPR's low half is kept while its class is unchanged; all else comes from the VMCB. */
 	memset(&vcpu.special, 0, sizeof(vcpu.special));
