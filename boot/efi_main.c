@@ -5,11 +5,11 @@
 #include "boot/vendors.h"
 #include "host/clock.h"
 #include "host/init.h"
-#include "host/log.h"
 #include "host/serial.h"
 #include "lib/string.h"
 
 #define WHY_BYTES 240
+#define REFUSAL_SHOWN_US 3000000
 
 struct memory_range boot_pool;
 
@@ -21,13 +21,25 @@ static void read_image(void)
 	machine.image_bytes = ROUND_UP(host_phys(image_end), PAGE_SIZE) - machine.image_start;
 }
 
+static void say_everywhere(const char *text)
+{
+	/* A sentence may be longer than a line of the log. */
+	if (*text == '\n')
+		serial_write("\r", 1);
+	serial_write(text, strlen(text));
+	firmware_print("%s", text);
+}
+
 /* The reason stands on both consoles: the operator may sit at either. */
 static EFI_STATUS refuse(const char *why)
 {
 	serial_init();
-	log_line("Ballast %s cannot run on this machine: %s", BALLAST_VERSION, why);
+	say_everywhere("Ballast " BALLAST_VERSION " cannot run on this machine: ");
+	say_everywhere(why);
+	say_everywhere("\n");
 	serial_flush();
-	firmware_print("Ballast cannot run on this machine: %s\n", why);
+	/* Firmware goes on to its next boot option, and may clear the screen. */
+	firmware->BootServices->Stall(REFUSAL_SHOWN_US);
 	return EFI_UNSUPPORTED;
 }
 
