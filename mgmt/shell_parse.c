@@ -65,13 +65,10 @@ static void say_item(struct sentence *sentence, const char *item, bool first)
 
 static void say_vms(struct sentence *sentence)
 {
-	if (!vms_count())
-		say(sentence, "; ballast.conf names none");
-	for (size_t i = 0; i < vms_count(); i++) {
-		if (i == 0)
-			say(sentence, "; there %s: ", vms_count() == 1 ? "is" : "are");
+	say(sentence, vms_count() ? "; there %s: " : "; ballast.conf names none",
+		vms_count() == 1 ? "is" : "are");
+	for (size_t i = 0; i < vms_count(); i++)
 		say_item(sentence, vms_at(i)->config->name, i == 0);
-	}
 }
 
 static const char *suggest_vm(const char *name)
@@ -133,8 +130,8 @@ static void unknown_command(const struct shell_table *table, const char *word,
 	near = suggest_word(word, strlen(word), first, count);
 	say(error, "'%s' is no command", word);
 	if (near)
-		say(error, "; did you mean '%s'?", near);
-	say(error, "%s 'help' lists them all", near ? "" : ";");
+		say(error, ", perhaps '%s' is meant", near);
+	say(error, "; 'help' lists them all");
 }
 
 static void unknown_member(const struct shell_table *table, const struct shell_command *family,
@@ -187,7 +184,7 @@ static bool take_vm(const char *word, struct shell_call *call, struct sentence *
 	near = suggest_vm(word);
 	say(error, "no VM is called '%s'", word);
 	if (near)
-		say(error, "; did you mean '%s'?", near);
+		say(error, ", perhaps '%s' is meant", near);
 	say_vms(error);
 	return false;
 }

@@ -229,6 +229,17 @@ static int create(struct managed_vm *managed, char *why, size_t size)
 	return 0;
 }
 
+#ifdef BALLAST_UNIT_TEST
+void vms_test_reset(void)
+{
+	for (size_t i = 0; i < vm_total; i++)
+		destroy(&vms[i]);
+	heap_free(vms);
+	vms = NULL;
+	vm_total = 0;
+}
+#endif
+
 /* --- Start --- */
 
 static void forget_last_run(struct managed_vm *managed)

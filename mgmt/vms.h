@@ -34,6 +34,10 @@ struct managed_vm {
 
 /* One record for each VM of the configuration, which stays. -ENOMEM. */
 int vms_init(const struct config *config) __must_check;
+#ifdef BALLAST_UNIT_TEST
+/* As if never initialised. */
+void vms_test_reset(void);
+#endif
 size_t vms_count(void);
 struct managed_vm *vms_at(size_t index);
 struct managed_vm *vms_find(const char *name);

@@ -4,3 +4,8 @@ ballast_unit_test(lineedit SOURCES test/unit/test_lineedit.c mgmt/lineedit.c
 ballast_unit_test(console SOURCES test/unit/test_console.c test/unit/fake_serial.c
 	test/unit/fake_clock.c mgmt/ansi.c mgmt/console.c mgmt/console_log.c mgmt/console_queue.c
 	mgmt/lineedit.c mgmt/lineedit_complete.c DEFINITIONS BALLAST_FAKE_CLOCK)
+ballast_unit_test(shell SOURCES test/unit/test_shell.c mgmt/banner.c mgmt/shell_commands.c
+	mgmt/shell_parse.c mgmt/suggest.c mgmt/text.c)
+ballast_unit_test(vms SOURCES test/unit/test_vms.c test/unit/fake_serial.c test/unit/fake_clock.c
+	mgmt/ansi.c mgmt/console.c mgmt/console_queue.c mgmt/vm_dump.c mgmt/vms.c
+	DEFINITIONS BALLAST_FAKE_CLOCK)

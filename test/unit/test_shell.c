@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a line means to the shell, what it says about mistakes, what Tab offers; and the banner. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "mgmt/banner.h"
+#include "mgmt/commands.h"
+#include "mgmt/shell.h"
+#include "mgmt/text.h"
+#include "mgmt/vms.h"
+
+/* --- Three VMs that are names alone --- */
+
+static struct vm_config configs[CONFIG_MAX_VMS] = {{.name = "debian"}, {.name = "debug"},
+	{.name = "win"}};
+static struct managed_vm all[CONFIG_MAX_VMS];
+static size_t all_count;
+
+static int setup(void **state)
+{
+	(void)state;
+	all_count = 3;
+	for (size_t i = 0; i < CONFIG_MAX_VMS; i++)
+		all[i].config = &configs[i];
+	return 0;
+}
+
+size_t vms_count(void)
+{
+	return all_count;
+}
+
+struct managed_vm *vms_at(size_t index)
+{
+	assert_true(index < all_count);
+	return &all[index];
+}
+
+struct managed_vm *vms_find(const char *name)
+{
+	for (size_t i = 0; i < all_count; i++)
+		if (strcmp(configs[i].name, name) == 0)
+			return &all[i];
+	return NULL;
+}
+
+/* The table's handlers: told apart by their addresses, help works. */
+#define HANDLER(name)                                                                              \
+	void name(const struct shell_call *call)                                                   \
+	{                                                                                          \
+		(void)call;                                                                        \
+		fail();                                                                            \
+	}
+HANDLER(cmd_vm_list)
+HANDLER(cmd_vm_show)
+HANDLER(cmd_vm_start)
+HANDLER(cmd_vm_stop)
+HANDLER(cmd_vm_reset)
+HANDLER(cmd_vm_destroy)
+HANDLER(cmd_vm_console)
+HANDLER(cmd_trace)
+HANDLER(cmd_mem)
+HANDLER(cmd_cpu)
+HANDLER(cmd_log)
+HANDLER(cmd_version)
+HANDLER(cmd_poweroff)
+HANDLER(cmd_reboot)
+
+static char printed[16384];
+
+void console_print(const char *format, ...)
+{
+	size_t length = strlen(printed);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(printed + length, sizeof(printed) - length, format, args);
+	va_end(args);
+}
+
+static struct shell_call call;
+static char error[SHELL_ERROR_BYTES];
+
+static int parse(const char *text)
+{
+	static char line[256];
+
+	memset(error, 0, sizeof(error));
+	snprintf(line, sizeof(line), "%s", text);
+	return shell_parse(&shell_table, line, &call, error);
+}
+
+static void assert_error(const char *text, const char *sentence)
+{
+	assert_int_equal(parse(text), -EINVAL);
+	assert_string_equal(error, sentence);
+}
+
+static void commands_are_understood(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("vm list"), 0);
+	assert_ptr_equal(call.command->run, cmd_vm_list);
+	assert_int_equal(parse("  vm   start   debug  "), 0);
+	assert_ptr_equal(call.command->run, cmd_vm_start);
+	assert_ptr_equal(call.vm, &all[1]);
+	assert_int_equal(parse("trace win on"), 0);
+	assert_ptr_equal(call.command->run, cmd_trace);
+	assert_ptr_equal(call.vm, &all[2]);
+	assert_true(call.on);
+	assert_int_equal(parse("trace win off"), 0);
+	assert_false(call.on);
+	assert_int_equal(parse("log"), 0);
+	assert_int_equal(call.number, 0);
+	assert_int_equal(parse("log 123"), 0);
+	assert_int_equal(call.number, 123);
+	assert_int_equal(parse("poweroff"), 0);
+	assert_ptr_equal(call.command->run, cmd_poweroff);
+}
+
+static void blank_lines_are_nothing(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(""), -ENOENT);
+	assert_int_equal(parse("    "), -ENOENT);
+}
+
+static void mistakes_name_the_word(void **state)
+{
+	(void)state;
+	assert_error("frobnicate", "'frobnicate' is no command; 'help' lists them all");
+	assert_error("pweroff", "'pweroff' is no command, perhaps 'poweroff' is meant; "
+		"'help' lists them all");
+	assert_error("vm", "vm: one more word is needed; there are: list, show, start, stop, "
+		"reset, destroy, console");
+	assert_error("vm kill debian", "vm: 'kill' is none of its words; there are: list, show, "
+		"start, stop, reset, destroy, console");
+	assert_error("vm start", "vm start: it needs the name of a VM; there are: debian, debug, "
+		"win");
+	assert_error("vm start foo", "vm start: no VM is called 'foo'; there are: debian, debug, "
+		"win");
+	assert_error("vm stop debain", "vm stop: no VM is called 'debain', perhaps 'debian' is "
+		"meant; there are: debian, debug, win");
+	assert_error("vm start debian now", "vm start: 'now' is a word too many; it is: "
+		"vm start NAME");
+	assert_error("vm list all", "vm list: 'all' is a word too many; it is: vm list");
+	assert_error("trace debian", "trace: say 'on' or 'off' after the VM");
+	assert_error("trace debian maybe", "trace: 'maybe' is neither 'on' nor 'off'");
+	assert_error("log ten", "log: 'ten' is no number from 1 to 1000000");
+	assert_error("log 0", "log: '0' is no number from 1 to 1000000");
+	assert_error("log -5", "log: '-5' is no number from 1 to 1000000");
+	assert_error("log 99999999999999999999999999",
+		"log: '99999999999999999999999999' is no number from 1 to 1000000");
+	assert_error("VM list", "'VM' is no command, perhaps 'vm' is meant; 'help' lists them all");
+}
+
+static void lists_of_vms_may_be_empty_or_long(void **state)
+{
+	(void)state;
+	all_count = 0;
+	assert_error("vm start x", "vm start: no VM is called 'x'; ballast.conf names none");
+	all_count = 1;
+	assert_error("vm start x", "vm start: no VM is called 'x'; there is: debian");
+	all_count = CONFIG_MAX_VMS;
+	for (size_t i = 3; i < CONFIG_MAX_VMS; i++)
+		snprintf(configs[i].name, sizeof(configs[i].name), "a-name-of-some-length-%zu", i);
+	assert_int_equal(parse("vm start x"), -EINVAL);
+	assert_true(strlen(error) < SHELL_ERROR_BYTES);
+	assert_string_equal(error + strlen(error) - 5, ", ...");
+}
+
+static void any_line_fits_the_sentence(void **state)
+{
+	char line[200];
+
+	(void)state;
+	memset(line, 'y', sizeof(line) - 1);
+	line[sizeof(line) - 1] = '\0';
+	assert_int_equal(parse(line), -EINVAL);
+	assert_true(strlen(error) < SHELL_ERROR_BYTES);
+	memcpy(line, "vm start ", 9);
+	assert_int_equal(parse(line), -EINVAL);
+	assert_true(strlen(error) < SHELL_ERROR_BYTES);
+	memcpy(line, "vm ", 3);
+	assert_int_equal(parse(line), -EINVAL);
+	assert_int_equal(parse("help a b c d e f g h i j k l m n o p"), 0);
+	assert_int_equal(parse("vm start a b c d e f g h i j k l"), -EINVAL);
+}
+
+/* All candidates after `line`, joined by blanks. */
+static const char *offered(const char *line)
+{
+	static char words[512];
+	const char *word, *before = NULL;
+
+	words[0] = '\0';
+	for (size_t i = 0; (word = shell_candidate(&shell_table, line, strlen(line), i)); i++) {
+		if (!before || strcmp(before, word) != 0)
+			snprintf(words + strlen(words), sizeof(words) - strlen(words), "%s ", word);
+		before = word;
+	}
+	return words;
+}
+
+static void tab_offers_what_may_follow(void **state)
+{
+	(void)state;
+	assert_string_equal(offered(""), "vm trace mem cpu log version poweroff reboot help ");
+	assert_string_equal(offered("vm "), "list show start stop reset destroy console ");
+	assert_string_equal(offered("vm start "), "debian debug win ");
+	assert_string_equal(offered("vm  stop  "), "debian debug win ");
+	assert_string_equal(offered("vm list "), "");
+	assert_string_equal(offered("vm start debian "), "");
+	assert_string_equal(offered("trace "), "debian debug win ");
+	assert_string_equal(offered("trace debian "), "off on ");
+	assert_string_equal(offered("trace debian on "), "");
+	assert_string_equal(offered("log "), "");
+	assert_string_equal(offered("help "), "vm trace mem cpu log version poweroff reboot help ");
+	assert_string_equal(offered("help vm "), "list show start stop reset destroy console ");
+	assert_string_equal(offered("help mem "), "");
+	assert_string_equal(offered("nothing "), "");
+	assert_string_equal(offered("a b c d e f g h i j "), "");
+}
+
+static void assert_columns(const char *text, size_t most)
+{
+	while (*text) {
+		const char *end = strchr(text, '\n');
+
+		assert_non_null(end);
+		assert_true((size_t)(end - text) <= most);
+		text = end + 1;
+	}
+}
+
+static void help_fits_the_screen(void **state)
+{
+	(void)state;
+	printed[0] = '\0';
+	assert_int_equal(parse("help"), 0);
+	call.command->run(&call);
+	assert_columns(printed, 79);
+	for (size_t i = 0; i < shell_table.count; i++)
+		assert_non_null(strstr(printed, shell_table.commands[i].help));
+	for (size_t i = 0; i < shell_table.count; i++) {
+		char line[64];
+		const char *second = shell_table.commands[i].word[1];
+
+		printed[0] = '\0';
+		snprintf(line, sizeof(line), "help %s %s", shell_table.commands[i].word[0],
+			second ? second : "");
+		assert_int_equal(parse(line), 0);
+		call.command->run(&call);
+		assert_columns(printed, 79);
+		assert_non_null(strstr(printed, shell_table.commands[i].help));
+	}
+	printed[0] = '\0';
+	assert_int_equal(parse("help vm frob"), 0);
+	call.command->run(&call);
+	assert_string_equal(printed, "help: 'vm frob' is no command; 'help' lists them all\n");
+}
+
+static void keep_line(const char *line)
+{
+	console_print("%s\n", line);
+}
+
+static void banner_fits_the_screen(void **state)
+{
+	struct banner banner = {
+		.version = "0.1.0",
+		.cpu = "An Extraordinarily Long Name Of A CPU @ 2.50GHz",
+		.cpu_count = 256,
+		.tsc_hz = 2445000000ULL,
+		.virtualization = "VMX: EPT with A/D bits and 1 GiB pages, VPID, unrestricted guest, "
+			"preemption timer, and a good deal more that does not fit a row of 80",
+		.found_bytes = GIB(3) - 4096,
+		.kept_bytes = GIB(2),
+	};
+
+	(void)state;
+	printed[0] = '\0';
+	banner_write(&banner, keep_line);
+	assert_columns(printed, 79);
+	assert_non_null(strstr(printed, "Ballast 0.1.0"));
+	assert_non_null(strstr(printed, "256 CPUs"));
+	assert_non_null(strstr(printed, "VMX: EPT with A/D bits"));
+	assert_non_null(strstr(printed, "\n           preemption timer"));
+	assert_non_null(strstr(printed, "3071 MiB found, 2 GiB kept for guests"));
+	assert_non_null(strstr(printed, "help lists the commands"));
+	banner.cpu_count = 1;
+	printed[0] = '\0';
+	banner_write(&banner, keep_line);
+	assert_non_null(strstr(printed, "1 CPU at"));
+}
+
+static void cpu_names_are_tidied(void **state)
+{
+	char model[CPU_MODEL_BYTES];
+
+	(void)state;
+	cpu_model_tidy("       Intel(R)  Xeon(R)   CPU \t ", model);
+	assert_string_equal(model, "Intel(R) Xeon(R) CPU  ");
+	cpu_model_tidy("   ", model);
+	assert_string_equal(model, "a CPU without a name");
+	cpu_model_tidy("", model);
+	assert_string_equal(model, "a CPU without a name");
+	cpu_model_tidy("012345678901234567890123456789012345678901234567", model);
+	assert_int_equal(strlen(model), 48);
+}
+
+static void quantities_read_well(void **state)
+{
+	(void)state;
+	assert_string_equal(text_size(0).chars, "0 KiB");
+	assert_string_equal(text_size(KIB(84)).chars, "84 KiB");
+	assert_string_equal(text_size(MIB(256)).chars, "256 MiB");
+	assert_string_equal(text_size(MIB(2) + KIB(4)).chars, "2052 KiB");
+	assert_string_equal(text_size(MIB(300) + KIB(4)).chars, "300 MiB");
+	assert_string_equal(text_size(GIB(2)).chars, "2 GiB");
+	assert_string_equal(text_size(GIB(2) + MIB(1)).chars, "2049 MiB");
+	assert_string_equal(text_size(GIB(16384)).chars, "16 TiB");
+	assert_string_equal(text_size(~0ULL).chars, "16777215 TiB");
+	assert_string_equal(text_duration(0).chars, "0:00:00");
+	assert_string_equal(text_duration(192 * NS_PER_SEC + 999).chars, "0:03:12");
+	assert_string_equal(text_duration(4ULL * 86400 * NS_PER_SEC - 1).chars, "3d 23:59:59");
+	assert_string_equal(text_duration(~0ULL).chars, "213503d 23:34:33");
+	assert_string_equal(text_share(0, 0).chars, "0.0%");
+	assert_string_equal(text_share(1, 3).chars, "33.3%");
+	assert_string_equal(text_share(~0ULL, ~0ULL).chars, "100.0%");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(commands_are_understood, setup),
+		cmocka_unit_test_setup(blank_lines_are_nothing, setup),
+		cmocka_unit_test_setup(mistakes_name_the_word, setup),
+		cmocka_unit_test_setup(lists_of_vms_may_be_empty_or_long, setup),
+		cmocka_unit_test_setup(any_line_fits_the_sentence, setup),
+		cmocka_unit_test_setup(tab_offers_what_may_follow, setup),
+		cmocka_unit_test_setup(help_fits_the_screen, setup),
+		cmocka_unit_test(banner_fits_the_screen),
+		cmocka_unit_test(cpu_names_are_tidied),
+		cmocka_unit_test(quantities_read_well),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
