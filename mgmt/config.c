@@ -108,11 +108,13 @@ static void diagnose_lex(struct parser *p, const char *what, enum lex_error erro
 {
 	switch (error) {
 	case LEX_NO_QUOTE:
-		diagnose(p, "%s begins with a quote that is not closed; expected another at the end",
+		diagnose(p,
+			"%s begins with a quote that is not closed; expected another at the end",
 			what);
 		break;
 	case LEX_AFTER_QUOTE:
-		diagnose(p, "%s has text behind its closing quote; expected the end of the line", what);
+		diagnose(p, "%s has text behind its closing quote; expected the end of the line",
+			what);
 		break;
 	case LEX_PATH_EMPTY:
 		diagnose(p, "%s has no path; expected the path of a file, such as /ballast/vmlinuz",
@@ -123,12 +125,14 @@ static void diagnose_lex(struct parser *p, const char *what, enum lex_error erro
 			CONFIG_PATH_BYTES - 2);
 		break;
 	case LEX_PATH_BYTE:
-		diagnose(p, "the path of %s has a character outside ASCII; expected letters, digits and"
-			    " the like",
+		diagnose(p,
+			"the path of %s has a character outside ASCII; expected letters, digits and"
+			" the like",
 			what);
 		break;
 	case LEX_PATH_PARENT:
-		diagnose(p, "the path of %s goes through '..'; expected a path from the volume's root",
+		diagnose(p,
+			"the path of %s goes through '..'; expected a path from the volume's root",
 			what);
 		break;
 	default:
@@ -192,7 +196,8 @@ static void set_memory(struct parser *p, struct span raw)
 		return;
 	show(value, word);
 	if (!take_size(value, &bytes, &has_unit))
-		diagnose(p, "memory '%s' is not a size; expected a number with K, M or G, such as 256M",
+		diagnose(p,
+			"memory '%s' is not a size; expected a number with K, M or G, such as 256M",
 			word);
 	else if (bytes == 0)
 		diagnose(p, "memory is zero; expected at least 1M");
@@ -416,8 +421,8 @@ static void parse_assignment(struct parser *p, struct span line)
 static void finish_section(struct parser *p)
 {
 	if (p->vm && !p->key_line[KEY_KERNEL])
-		diagnose_line(p, p->vm->line, "vm '%s' has no kernel; expected a line kernel = PATH",
-			p->vm->name);
+		diagnose_line(p, p->vm->line,
+			"vm '%s' has no kernel; expected a line kernel = PATH", p->vm->name);
 	p->vm = NULL;
 }
 
@@ -458,8 +463,8 @@ static bool check_vm_name(struct parser *p, struct span name)
 		diagnose(p, "vm name '%s' %s; expected 1 to %d letters, digits, '-', '_' or '.'",
 			show(name, word), fault, CONFIG_NAME_BYTES - 1);
 	else if (same)
-		diagnose(p, "vm '%s' is there already, on line %u; expected another name", same->name,
-			same->line);
+		diagnose(p, "vm '%s' is there already, on line %u; expected another name",
+			same->name, same->line);
 	else if (p->out->vm_count == CONFIG_MAX_VMS)
 		diagnose(p, "vm '%s' is one too many; expected at most %d", show(name, word),
 			CONFIG_MAX_VMS);
@@ -502,7 +507,8 @@ static void parse_section(struct parser *p, struct span line)
 	else if (span_equals(kind, "ballast") && name.length == 0)
 		p->section = SECTION_BALLAST;
 	else
-		diagnose(p, "unknown section '%s'; expected [vm NAME] or [ballast]", show(kind, word));
+		diagnose(p, "unknown section '%s'; expected [vm NAME] or [ballast]",
+			show(kind, word));
 }
 
 static void parse_line(struct parser *p, struct span line)
@@ -532,7 +538,8 @@ static bool check_file(struct parser *p, const char *text, size_t bytes)
 	if (bytes > CONFIG_FILE_BYTES)
 		diagnose(p, "the file has %zu bytes; expected at most %u", bytes,
 			(unsigned int)CONFIG_FILE_BYTES);
-	else if (bytes >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0))
+	else if (bytes >= 2 &&
+		 (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0))
 		diagnose(p, "the file is UTF-16; expected plain text (ASCII or UTF-8)");
 	else
 		return true;

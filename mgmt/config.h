@@ -7,7 +7,7 @@
  *	[vm debian]
  *	memory = 256M                   # 512K, 256M, 2G: powers of 1024; plain digits are bytes
  *	vcpus = 1                       # 1 to 64
- *	kernel = /ballast/vmlinuz       # on the boot volume; `/` or `\`, the leading one is optional
+ *	kernel = /ballast/vmlinuz       # on the boot volume; `/` or `\`, the leading one optional
  *	initrd = /ballast/initrd.gz
  *	module = /ballast/part words    # repeatable, for Multiboot and PVH kernels
  *	cmdline = console=ttyS0
@@ -15,9 +15,9 @@
  *	autostart = yes                 # yes, no
  *	debug-exit = no                 # yes: port 0xf4 ends the VM
  *
- * `#` or `;` after a blank begins a comment. A value in "..." or '...' is taken as it stands between
- * the quotes; nothing but a comment may follow, except after the quoted path of a module. A section
- * [ballast] is for Ballast itself. CRLF line ends and a UTF-8 byte order mark are accepted.
+ * `#` or `;` after a blank begins a comment. A value in "..." or '...' is taken as it stands
+ * between the quotes; nothing but a comment may follow, except after the quoted path of a module. A
+ * section [ballast] is for Ballast itself. CRLF line ends and a UTF-8 byte order mark are accepted.
  *
  * A mistake costs only the guest in whose section it stands: it is listed, but may not be started.
  * Everything here is pure: no allocation, no hardware, no other part of Ballast.

@@ -31,10 +31,12 @@ void config_each_file(const char *text, size_t bytes,
 		return;
 	config_reader_init(&reader, text, bytes);
 	while (config_reader_next(&reader, &line)) {
-		if (lex_is_blank(line) || line.length >= CONFIG_LINE_BYTES || lex_bad_byte(line) >= 0)
+		if (lex_is_blank(line) || line.length >= CONFIG_LINE_BYTES ||
+			lex_bad_byte(line) >= 0)
 			continue;
 		if (span_trim(line).start[0] == '[')
-			in_vm = lex_section(line, &kind, &name) == LEX_OK && span_equals(kind, "vm");
+			in_vm = lex_section(line, &kind, &name) == LEX_OK &&
+				span_equals(kind, "vm");
 		else if (in_vm && line_path(line, path))
 			each(path, argument);
 	}

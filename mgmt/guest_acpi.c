@@ -98,8 +98,8 @@ _Static_assert(offsetof(struct acpi_fadt, flags) == 112, "FADT flags offset");
 #define FADT_RESET_REGISTER BIT(10)
 
 /*
- * Serial port, RTC and the like are there; no VGA. The keyboard controller is not announced: nothing
- * will ever be plugged into it, and guests that look for a keyboard cost a second of probing each.
+ * Serial port, RTC and the like are there; no VGA. The keyboard controller is not announced:
+ * nothing will ever be plugged into it, and a guest that looks for a keyboard spends time on it.
  */
 #define FADT_BOOT_LEGACY_DEVICES BIT(0)
 #define FADT_BOOT_NO_VGA BIT(2)

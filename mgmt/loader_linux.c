@@ -85,9 +85,9 @@ static int find_code(struct loader *loader, struct linux_kernel *kernel)
 }
 
 /*
- * Where the kernel is loaded, and where what it needs ends. A relocatable kernel below its preferred
- * address would move itself up to it, so there is no other place to fall back to when that does not
- * fit (boot protocol, "init_size").
+ * Where the kernel is loaded, and where what it needs ends. A relocatable kernel below its
+ * preferred address would move itself up to it, so there is no other place to fall back to when
+ * that does not fit (boot protocol, "init_size").
  */
 static int choose_place(struct loader *loader, struct linux_kernel *kernel)
 {

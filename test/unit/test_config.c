@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* ballast.conf: what good text means, and that each mistake gets its own message and costs one VM. */
+/* ballast.conf: what good text means; each mistake gets its own message and costs one VM. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -105,7 +105,8 @@ static void defaults_stand_without_keys(void **state)
 static void values_may_be_quoted(void **state)
 {
 	(void)state;
-	parse("[vm a]\nkernel = 'k' # quoted\nmemory=\"1M\"\ncmdline = 'dyndbg=\"file x +p; y\" # z'\n"
+	parse("[vm a]\nkernel = 'k' # quoted\nmemory=\"1M\"\ncmdline = 'dyndbg=\"file x +p; y\" # "
+	      "z'\n"
 	      "boot = 'pvh';x");
 	assert_int_equal(config.diagnostic_count, 0);
 	assert_string_equal(config.vms[0].cmdline, "dyndbg=\"file x +p; y\" # z");
@@ -138,64 +139,70 @@ static const struct {
 	const char *lines;
 	const char *diagnostic;
 } vm_mistakes[] = {
-	{ "memmory = 1M", "3: unknown key 'memmory'; did you mean 'memory'?" },
-	{ "Memory = 1M", "3: unknown key 'Memory'; did you mean 'memory'?" },
-	{ "debug_exit = yes", "3: unknown key 'debug_exit'; did you mean 'debug-exit'?" },
-	{ "modlue = a", "3: unknown key 'modlue'; did you mean 'module'?" },
-	{ "disk = a", "3: unknown key 'disk'; expected memory, vcpus, kernel, initrd, module, "
-		      "cmdline, boot, autostart or debug-exit" },
-	{ "memory = lots", "3: memory 'lots' is not a size; expected a number with K, M or G, such as"
-			   " 256M" },
-	{ "memory = 256MB", "3: memory '256MB' is not a size; expected a number with K, M or G, such"
-			    " as 256M" },
-	{ "memory = -1", "3: memory '-1' is not a size; expected a number with K, M or G, such as"
-			 " 256M" },
-	{ "memory =", "3: memory '' is not a size; expected a number with K, M or G, such as 256M" },
-	{ "memory = 0", "3: memory is zero; expected at least 1M" },
-	{ "memory = 256", "3: memory '256' means 256 bytes; did you mean '256M'?" },
-	{ "memory = 512K", "3: memory '512K' is too little; expected at least 1M" },
-	{ "memory = 1025K", "3: memory '1025K' is not a whole number of pages; expected a multiple of"
-			    " 4K" },
-	{ "memory = 17T", "3: memory '17T' is too much; expected at most 16T" },
-	{ "memory = 18446744073709551617M",
-		"3: memory '18446744073709551617M' is too much; expected at most 16T" },
-	{ "vcpus = many", "3: vcpus 'many' is not a number; expected 1 to 64" },
-	{ "vcpus = 2x", "3: vcpus '2x' is not a number; expected 1 to 64" },
-	{ "vcpus = 0", "3: vcpus '0' is out of range; expected 1 to 64" },
-	{ "vcpus = 65", "3: vcpus '65' is out of range; expected 1 to 64" },
-	{ "vcpus = 4294967297", "3: vcpus '4294967297' is out of range; expected 1 to 64" },
-	{ "vcpus = 1\nvcpus = 2", "4: vcpus is given again; expected it once, as on line 3" },
-	{ "kernel = j", "3: kernel is given again; expected it once, as on line 2" },
-	{ "initrd =", "3: initrd has no path; expected the path of a file, such as /ballast/vmlinuz" },
-	{ "initrd = /", "3: initrd has no path; expected the path of a file, such as"
-			" /ballast/vmlinuz" },
-	{ "initrd = a/../b", "3: the path of initrd goes through '..'; expected a path from the"
-			     " volume's root" },
-	{ "initrd = caf\xc3\xa9", "3: the path of initrd has a character outside ASCII; expected"
-				  " letters, digits and the like" },
-	{ "module =", "3: module has no path; expected the path of a file, such as"
-		      " /ballast/vmlinuz" },
-	{ "module = 'a", "3: module begins with a quote that is not closed; expected another at the"
-			 " end" },
-	{ "module = 'a'b", "3: module has text behind its closing quote; expected the end of the"
-			   " line" },
-	{ "cmdline = \"a", "3: cmdline begins with a quote that is not closed; expected another at the"
-			   " end" },
-	{ "cmdline = \"a\" b", "3: cmdline has text behind its closing quote; expected the end of the"
-			       " line" },
-	{ "boot = linus", "3: boot 'linus' is not known; did you mean 'linux'?" },
-	{ "boot = bios", "3: boot 'bios' is not known; expected auto, linux, multiboot or pvh" },
-	{ "autostart = true", "3: autostart 'true' is not known; expected yes or no" },
-	{ "autostart = YES", "3: autostart 'YES' is not known; did you mean 'yes'?" },
-	{ "debug-exit = 1", "3: debug-exit '1' is not known; expected yes or no" },
-	{ "autostart", "3: 'autostart' has no '='; expected key = value" },
-	{ "= yes", "3: nothing stands before '='; expected key = value" },
-	{ "cmdline = a\vb", "3: the line has a control character (0x0b) in it; expected text" },
-	{ "cmdline = a\rb", "3: the line has a control character (0x0d) in it; expected text" },
-	{ "cmdline = a\x7f", "3: the line has a control character (0x7f) in it; expected text" },
-	{ "this-is-a-very-long-word-without-any-equals-sign-in-it",
-		"3: 'this-is-a-very-long-word-without-any-equ...' has no '='; expected key = value" },
-	{ "caf\xc3\xa9", "3: 'caf\?\?' has no '='; expected key = value" },
+	{"memmory = 1M", "3: unknown key 'memmory'; did you mean 'memory'?"},
+	{"Memory = 1M", "3: unknown key 'Memory'; did you mean 'memory'?"},
+	{"debug_exit = yes", "3: unknown key 'debug_exit'; did you mean 'debug-exit'?"},
+	{"modlue = a", "3: unknown key 'modlue'; did you mean 'module'?"},
+	{"disk = a", "3: unknown key 'disk'; expected memory, vcpus, kernel, initrd, module, "
+		     "cmdline, boot, autostart or debug-exit"},
+	{"memory = lots",
+		"3: memory 'lots' is not a size; expected a number with K, M or G, such as"
+		" 256M"},
+	{"memory = 256MB", "3: memory '256MB' is not a size; expected a number with K, M or G, such"
+			   " as 256M"},
+	{"memory = -1", "3: memory '-1' is not a size; expected a number with K, M or G, such as"
+			" 256M"},
+	{"memory =", "3: memory '' is not a size; expected a number with K, M or G, such as 256M"},
+	{"memory = 0", "3: memory is zero; expected at least 1M"},
+	{"memory = 256", "3: memory '256' means 256 bytes; did you mean '256M'?"},
+	{"memory = 512K", "3: memory '512K' is too little; expected at least 1M"},
+	{"memory = 1025K",
+		"3: memory '1025K' is not a whole number of pages; expected a multiple of"
+		" 4K"},
+	{"memory = 17T", "3: memory '17T' is too much; expected at most 16T"},
+	{"memory = 18446744073709551617M",
+		"3: memory '18446744073709551617M' is too much; expected at most 16T"},
+	{"vcpus = many", "3: vcpus 'many' is not a number; expected 1 to 64"},
+	{"vcpus = 2x", "3: vcpus '2x' is not a number; expected 1 to 64"},
+	{"vcpus = 0", "3: vcpus '0' is out of range; expected 1 to 64"},
+	{"vcpus = 65", "3: vcpus '65' is out of range; expected 1 to 64"},
+	{"vcpus = 4294967297", "3: vcpus '4294967297' is out of range; expected 1 to 64"},
+	{"vcpus = 1\nvcpus = 2", "4: vcpus is given again; expected it once, as on line 3"},
+	{"kernel = j", "3: kernel is given again; expected it once, as on line 2"},
+	{"initrd =",
+		"3: initrd has no path; expected the path of a file, such as /ballast/vmlinuz"},
+	{"initrd = /", "3: initrd has no path; expected the path of a file, such as"
+		       " /ballast/vmlinuz"},
+	{"initrd = a/../b", "3: the path of initrd goes through '..'; expected a path from the"
+			    " volume's root"},
+	{"initrd = caf\xc3\xa9", "3: the path of initrd has a character outside ASCII; expected"
+				 " letters, digits and the like"},
+	{"module =", "3: module has no path; expected the path of a file, such as"
+		     " /ballast/vmlinuz"},
+	{"module = 'a", "3: module begins with a quote that is not closed; expected another at the"
+			" end"},
+	{"module = 'a'b", "3: module has text behind its closing quote; expected the end of the"
+			  " line"},
+	{"cmdline = \"a",
+		"3: cmdline begins with a quote that is not closed; expected another at the"
+		" end"},
+	{"cmdline = \"a\" b",
+		"3: cmdline has text behind its closing quote; expected the end of the"
+		" line"},
+	{"boot = linus", "3: boot 'linus' is not known; did you mean 'linux'?"},
+	{"boot = bios", "3: boot 'bios' is not known; expected auto, linux, multiboot or pvh"},
+	{"autostart = true", "3: autostart 'true' is not known; expected yes or no"},
+	{"autostart = YES", "3: autostart 'YES' is not known; did you mean 'yes'?"},
+	{"debug-exit = 1", "3: debug-exit '1' is not known; expected yes or no"},
+	{"autostart", "3: 'autostart' has no '='; expected key = value"},
+	{"= yes", "3: nothing stands before '='; expected key = value"},
+	{"cmdline = a\vb", "3: the line has a control character (0x0b) in it; expected text"},
+	{"cmdline = a\rb", "3: the line has a control character (0x0d) in it; expected text"},
+	{"cmdline = a\x7f", "3: the line has a control character (0x7f) in it; expected text"},
+	{"this-is-a-very-long-word-without-any-equals-sign-in-it",
+		"3: 'this-is-a-very-long-word-without-any-equ...' has no '='; expected key = "
+		"value"},
+	{"caf\xc3\xa9", "3: 'caf\?\?' has no '='; expected key = value"},
 };
 
 static void assert_diagnostic(size_t index, const char *expected)
@@ -230,21 +237,22 @@ static const struct {
 	const char *text;
 	const char *diagnostic;
 } file_mistakes[] = {
-	{ "kernel = k\n", "1: 'kernel' stands before any section; expected [vm NAME] above it" },
-	{ "[vm]\nkernel = k\n", "1: the section has no name; expected [vm NAME]" },
-	{ "[vm a b]\nnonsense\n", "1: vm name 'a b' has a character that a name may not have; expected"
-				  " 1 to 31 letters, digits, '-', '_' or '.'" },
-	{ "[vm a/b]\n", "1: vm name 'a/b' has a character that a name may not have; expected"
-			" 1 to 31 letters, digits, '-', '_' or '.'" },
-	{ "[vm a2345678901234567890123456789012]\n",
+	{"kernel = k\n", "1: 'kernel' stands before any section; expected [vm NAME] above it"},
+	{"[vm]\nkernel = k\n", "1: the section has no name; expected [vm NAME]"},
+	{"[vm a b]\nnonsense\n",
+		"1: vm name 'a b' has a character that a name may not have; expected"
+		" 1 to 31 letters, digits, '-', '_' or '.'"},
+	{"[vm a/b]\n", "1: vm name 'a/b' has a character that a name may not have; expected"
+		       " 1 to 31 letters, digits, '-', '_' or '.'"},
+	{"[vm a2345678901234567890123456789012]\n",
 		"1: vm name 'a2345678901234567890123456789012' is too long; expected"
-		" 1 to 31 letters, digits, '-', '_' or '.'" },
-	{ "[vm a\nkernel = k\n", "1: the section has no ']'; expected [vm NAME]" },
-	{ "[vm a] b\nkernel = k\n", "1: there is text behind ']'; expected the end of the line" },
-	{ "[wm a]\nkernel = k\n", "1: unknown section 'wm'; expected [vm NAME] or [ballast]" },
-	{ "[]\n", "1: unknown section ''; expected [vm NAME] or [ballast]" },
-	{ "[ballast x]\n", "1: unknown section 'ballast'; expected [vm NAME] or [ballast]" },
-	{ "[ballast]\nescape = x\n", "2: unknown key 'escape' in [ballast]; expected none yet" },
+		" 1 to 31 letters, digits, '-', '_' or '.'"},
+	{"[vm a\nkernel = k\n", "1: the section has no ']'; expected [vm NAME]"},
+	{"[vm a] b\nkernel = k\n", "1: there is text behind ']'; expected the end of the line"},
+	{"[wm a]\nkernel = k\n", "1: unknown section 'wm'; expected [vm NAME] or [ballast]"},
+	{"[]\n", "1: unknown section ''; expected [vm NAME] or [ballast]"},
+	{"[ballast x]\n", "1: unknown section 'ballast'; expected [vm NAME] or [ballast]"},
+	{"[ballast]\nescape = x\n", "2: unknown key 'escape' in [ballast]; expected none yet"},
 };
 
 static void mistakes_outside_a_vm_cost_none(void **state)

@@ -208,8 +208,9 @@ static void begin_flat(uint32_t load_end, uint32_t bss_end)
 
 static void a_flat_multiboot_file_is_loaded_by_its_addresses(void **state)
 {
-	static const char fault[] = "kernel \\k is damaged: the addresses in its Multiboot header do"
-				    " not fit together";
+	static const char fault[] =
+		"kernel \\k is damaged: the addresses in its Multiboot header do"
+		" not fit together";
 
 	(void)state;
 	begin_flat(0, 0);

@@ -205,15 +205,18 @@ static void an_initrd_must_leave_the_kernel_its_room(void **state)
 	assert_initrd(MIB(24), MIB(2));
 	begin(MIB(26));
 	use_initrd(MIB(2) + 1);
-	assert_fails(-ENOSPC, "initrd \\i (3M) does not fit into the 2M that the kernel leaves free");
+	assert_fails(
+		-ENOSPC, "initrd \\i (3M) does not fit into the 2M that the kernel leaves free");
 	begin(MIB(64));
 	put32(load.image + 0x22c, 0x17fffff);
 	use_initrd(1);
-	assert_fails(-ENOSPC, "initrd \\i (1M) does not fit into the 0M that the kernel leaves free");
+	assert_fails(
+		-ENOSPC, "initrd \\i (1M) does not fit into the 0M that the kernel leaves free");
 	begin(MIB(64));
 	put32(load.image + 0x22c, 0xff);
 	use_initrd(4096);
-	assert_fails(-ENOSPC, "initrd \\i (1M) does not fit into the 0M that the kernel leaves free");
+	assert_fails(
+		-ENOSPC, "initrd \\i (1M) does not fit into the 0M that the kernel leaves free");
 }
 
 static void a_kernel_needs_its_init_size(void **state)
@@ -251,14 +254,16 @@ static void strange_addresses_are_refused(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(addresses); i++) {
 		begin(GIB(4));
 		put64(load.image + 0x258, addresses[i]);
-		snprintf(why, sizeof(why), "kernel \\k is to be loaded at 0x%llx; expected an address"
-					   " from 1M to 3G",
+		snprintf(why, sizeof(why),
+			"kernel \\k is to be loaded at 0x%llx; expected an address"
+			" from 1M to 3G",
 			(unsigned long long)addresses[i]);
 		assert_fails(-ENOTSUP, why);
 	}
 	begin(GIB(1));
 	put32(load.image + 0x230, 0x80000000);
-	assert_fails(-ENOSPC, "kernel \\k needs memory up to 2056M and the guest has 1024M below 3G");
+	assert_fails(
+		-ENOSPC, "kernel \\k needs memory up to 2056M and the guest has 1024M below 3G");
 }
 
 static void old_kernels_load_at_1_mib(void **state)
@@ -292,7 +297,8 @@ static void the_command_line_has_a_limit(void **state)
 	line[2047] = 'a';
 	begin(MIB(64));
 	load.config.cmdline = line;
-	assert_fails(-EINVAL, "the command line has 2048 characters; kernel \\k takes at most 2047");
+	assert_fails(
+		-EINVAL, "the command line has 2048 characters; kernel \\k takes at most 2047");
 }
 
 static void files_cut_short_are_refused(void **state)
@@ -374,7 +380,8 @@ static void packed_kernels_are_named(void **state)
 		memcpy(load.image, packed[i].magic, 6);
 		load.files.kernel.bytes = 5000;
 		snprintf(why, sizeof(why),
-			"kernel \\k is compressed with %s; expected it uncompressed", packed[i].name);
+			"kernel \\k is compressed with %s; expected it uncompressed",
+			packed[i].name);
 		assert_fails(-ENOTSUP, why);
 	}
 }

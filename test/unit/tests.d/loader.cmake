@@ -5,3 +5,4 @@ set(loader_sources test/unit/loader_images.c test/unit/fake_guest_memory.c mgmt/
 	mgmt/loader_pvh.c ${GUEST_DSDT_SOURCE})
 ballast_unit_test(loader_linux SOURCES test/unit/test_loader_linux.c ${loader_sources})
 ballast_unit_test(loader_elf SOURCES test/unit/test_loader_elf.c ${loader_sources})
+ballast_unit_test(loader_files SOURCES test/unit/test_loader_files.c mgmt/loader_files.c)
