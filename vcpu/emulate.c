@@ -8,82 +8,53 @@
 	REG_RFLAGS)
 
 /* The VM stops: its operator reads what could not be done, and can report it. */
-static int stop_unknown(struct emulation *e)
+static int stop_unknown(struct vcpu *vcpu, const struct insn_site *site)
 {
 	char text[96];
+	uint8_t bytes[INSN_MAX_BYTES];
 	int length = snprintf(text, sizeof(text), "cannot emulate");
-	size_t i, shown = e->insn.length ? e->insn.length : e->count;
+	size_t i;
 
-	for (i = 0; i < shown && i < INSN_MAX_BYTES; i++)
-		length += snprintf(text + length, sizeof(text) - length, " %02x", e->bytes[i]);
+	memcpy(bytes, &site->head, 8);
+	memcpy(bytes + 7, &site->tail, 8);
+	for (i = 0; i < site->insn.length; i++)
+		length += snprintf(text + length, sizeof(text) - length, " %02x", bytes[i]);
 	snprintf(text + length, sizeof(text) - length, " at 0x%llx",
-		(unsigned long long)e->vcpu->special.rip);
-	vm_stop(e->vcpu->vm, VM_STOP_FAULT, 0, text);
+		(unsigned long long)vcpu->special.rip);
+	vm_stop(vcpu->vm, VM_STOP_FAULT, 0, text);
 	return -EAGAIN;
 }
 
-/* Instruction bytes: the hardware's where it gave any, else the guest's memory. */
-static int fetch(struct emulation *e, const uint8_t *bytes, size_t count)
+static __attribute__((noinline)) int run(struct vcpu *vcpu, const struct insn_site *site)
 {
-	if (count == 0)
-		return guest_fetch(e->vcpu, e->bytes, &e->count);
-	e->count = MIN(count, INSN_MAX_BYTES);
-	memcpy(e->bytes, bytes, e->count);
-	return 0;
-}
+	struct emulation e = {
+		.vcpu = vcpu,
+		.insn = &site->insn,
+		.mode_bits = site->mode & (16 | 32 | 64),
+		.access = site->mode & SITE_USER ? ACCESS_USER : 0,
+	};
+	int err = emulate_dispatch(&e);
 
-/* Decode; what the hardware gave may have ended too early. */
-static int decode(struct emulation *e, bool given)
-{
-	int err = insn_decode(&e->insn, e->bytes, e->count, e->mode_bits);
-
-	if (unlikely(err == -ENODATA) && given) {
-		err = guest_fetch(e->vcpu, e->bytes, &e->count);
-		if (err)
-			return err;
-		err = insn_decode(&e->insn, e->bytes, e->count, e->mode_bits);
-	}
-	if (likely(!err))
-		return 0;
-	if (err == -ENODATA) {
-		err = guest_fetch_fault(e->vcpu, e->count);
-		return err ? err : EMULATE_RESUME;
-	}
-	e->insn.length = 0;
-	return -EILSEQ;
-}
-
-static int run(struct emulation *e, const uint8_t *bytes, size_t count)
-{
-	int err = fetch(e, bytes, count);
-
-	if (unlikely(err)) {
-		e->count = 0;
-		return err;
-	}
-	err = decode(e, count != 0);
-	return unlikely(err) ? err : emulate_dispatch(e);
+	return unlikely(err == -ENOTSUP) ? stop_unknown(vcpu, site) : err;
 }
 
 enum exit_action emulate_instruction(struct vcpu *vcpu, const uint8_t *bytes, size_t count)
 {
-	struct emulation e;
+	const struct insn_site *site;
 	int err;
 
 	vcpu_need(vcpu, EMULATE_REGISTERS);
-	e.vcpu = vcpu;
-	e.mode_bits = guest_mode_bits(vcpu);
-	e.access = vcpu->special.cpl == 3 ? ACCESS_USER : 0;
-	e.several = false;
-	e.insn.length = 0;
-	err = run(&e, bytes, count);
+	err = unlikely(count) ? guest_decode_given(vcpu, bytes, count, &site)
+			      : guest_decode(vcpu, &site);
+	if (likely(err == 0))
+		err = emulate_fast(vcpu, site) ? 0 : run(vcpu, site);
+	else if (err == -ENOTSUP) /* in a device: all ones, which is no instruction */
+		err = -EILSEQ;
 	if (likely(err == 0)) {
-		vcpu->exit.instruction_length = e.insn.length;
+		vcpu->exit.instruction_length = site->insn.length;
 		return ACTION_ADVANCE;
 	}
 	if (err == -EILSEQ)
 		vcpu_inject_ud(vcpu);
-	else if (err == -ENOTSUP)
-		err = stop_unknown(&e);
 	return err == -EAGAIN ? ACTION_STOP : ACTION_RESUME;
 }

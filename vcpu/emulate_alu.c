@@ -42,7 +42,7 @@ static uint64_t compute(enum alu operation, uint64_t a, uint64_t b, unsigned int
 /* rm = rm op b */
 static int modify(struct emulation *e, enum alu operation, uint64_t b)
 {
-	unsigned int size = e->insn.operand_size;
+	unsigned int size = e->insn->operand_size;
 	uint64_t a, result, flags = emulate_flags(e);
 	struct operand target;
 	int err = emulate_rm(e, size, operation == ALU_CMP ? 0 : ACCESS_WRITE, &target);
@@ -62,13 +62,13 @@ static int modify(struct emulation *e, enum alu operation, uint64_t b)
 /* 00-3B with ModRM: to memory, or to a register when bit 1 is set. */
 int emulate_alu(struct emulation *e)
 {
-	enum alu operation = e->insn.opcode >> 3 & 7;
-	unsigned int size = e->insn.operand_size;
-	uint64_t a = emulate_gpr(e, e->insn.reg, size), b, result, flags;
+	enum alu operation = e->insn->opcode >> 3 & 7;
+	unsigned int size = e->insn->operand_size;
+	uint64_t a = emulate_gpr(e, e->insn->reg, size), b, result, flags;
 	struct operand source;
 	int err;
 
-	if (!(e->insn.opcode & 2))
+	if (!(e->insn->opcode & 2))
 		return modify(e, operation, a);
 	err = emulate_rm(e, size, 0, &source);
 	if (!err)
@@ -78,7 +78,7 @@ int emulate_alu(struct emulation *e)
 	flags = emulate_flags(e);
 	result = compute(operation, a, b, size, &flags);
 	if (operation != ALU_CMP)
-		emulate_set_gpr(e, e->insn.reg, size, result);
+		emulate_set_gpr(e, e->insn->reg, size, result);
 	emulate_set_flags(e, RFLAGS_ARITHMETIC, flags);
 	return 0;
 }
@@ -86,12 +86,12 @@ int emulate_alu(struct emulation *e)
 /* 80-83 */
 int emulate_alu_immediate(struct emulation *e)
 {
-	return modify(e, e->insn.reg & 7, emulate_immediate(e));
+	return modify(e, e->insn->reg & 7, emulate_immediate(e));
 }
 
 static int test(struct emulation *e, uint64_t b)
 {
-	unsigned int size = e->insn.operand_size;
+	unsigned int size = e->insn->operand_size;
 	struct operand source;
 	uint64_t a;
 	int err = emulate_rm(e, size, 0, &source);
@@ -106,7 +106,7 @@ static int test(struct emulation *e, uint64_t b)
 /* 84, 85 */
 int emulate_test(struct emulation *e)
 {
-	return test(e, emulate_gpr(e, e->insn.reg, e->insn.operand_size));
+	return test(e, emulate_gpr(e, e->insn->reg, e->insn->operand_size));
 }
 
 static uint64_t compute_unary(unsigned int operation, uint64_t a, unsigned int size,
@@ -137,7 +137,7 @@ static uint64_t compute_unary(unsigned int operation, uint64_t a, unsigned int s
 
 int emulate_unary(struct emulation *e, enum unary operation)
 {
-	unsigned int size = e->insn.operand_size;
+	unsigned int size = e->insn->operand_size;
 	uint64_t a, result, mask, flags;
 	struct operand target;
 	int err = emulate_rm(e, size, ACCESS_WRITE, &target);
@@ -156,7 +156,7 @@ int emulate_unary(struct emulation *e, enum unary operation)
 /* F6, F7: TEST, NOT, NEG, and the multiplications and divisions. */
 int emulate_group3(struct emulation *e)
 {
-	switch (e->insn.reg & 7) {
+	switch (e->insn->reg & 7) {
 	case 0:
 	case 1:
 		return test(e, emulate_immediate(e));
@@ -172,8 +172,8 @@ int emulate_group3(struct emulation *e)
 /* 0F C0, C1 */
 int emulate_xadd(struct emulation *e)
 {
-	unsigned int size = e->insn.operand_size;
-	uint64_t b = emulate_gpr(e, e->insn.reg, size), a;
+	unsigned int size = e->insn->operand_size;
+	uint64_t b = emulate_gpr(e, e->insn->reg, size), a;
 	struct operand target;
 	int err = emulate_rm(e, size, ACCESS_WRITE, &target);
 
@@ -182,12 +182,12 @@ int emulate_xadd(struct emulation *e)
 	if (err)
 		return err;
 	if (!target.memory) /* both may name the same register: the sum stays */
-		emulate_set_gpr(e, e->insn.reg, size, a);
+		emulate_set_gpr(e, e->insn->reg, size, a);
 	err = emulate_write(e, &target, a + b);
 	if (err)
 		return err;
 	if (target.memory)
-		emulate_set_gpr(e, e->insn.reg, size, a);
+		emulate_set_gpr(e, e->insn->reg, size, a);
 	emulate_set_flags(e, RFLAGS_ARITHMETIC, emulate_add_flags(a, b, a + b, size));
 	return 0;
 }
@@ -195,7 +195,7 @@ int emulate_xadd(struct emulation *e)
 /* 0F B0, B1. Memory is written even when the comparison fails: with what it held. */
 int emulate_cmpxchg(struct emulation *e)
 {
-	unsigned int size = e->insn.operand_size;
+	unsigned int size = e->insn->operand_size;
 	uint64_t expected = emulate_gpr(e, GPR_RAX, size), old, flags;
 	struct operand target;
 	bool equal;
@@ -206,7 +206,7 @@ int emulate_cmpxchg(struct emulation *e)
 	if (err)
 		return err;
 	equal = old == expected;
-	err = emulate_write(e, &target, equal ? emulate_gpr(e, e->insn.reg, size) : old);
+	err = emulate_write(e, &target, equal ? emulate_gpr(e, e->insn->reg, size) : old);
 	if (err)
 		return err;
 	if (!equal)
@@ -219,13 +219,13 @@ int emulate_cmpxchg(struct emulation *e)
 /* CMPXCHG8B and CMPXCHG16B; the wider needs its operand aligned. */
 int emulate_cmpxchg_double(struct emulation *e)
 {
-	unsigned int half = e->insn.rex & 8 ? 8 : 4;
+	unsigned int half = e->insn->rex & 8 ? 8 : 4;
 	uint64_t old[2] = {0, 0}, memory[2], low, high;
 	struct operand target;
 	bool equal;
 	int err;
 
-	if ((e->insn.reg & 7) != 1 || !e->insn.has_memory)
+	if ((e->insn->reg & 7) != 1 || !e->insn->has_memory)
 		return -ENOTSUP;
 	err = emulate_rm_aligned(e, half * 2, ACCESS_WRITE, half == 8, &target);
 	if (!err)

@@ -37,29 +37,29 @@ static int bit_operation(struct emulation *e, enum bit_operation operation,
 /* 0F BA: the offset wraps within the operand. */
 int emulate_bit_immediate(struct emulation *e)
 {
-	unsigned int size = e->insn.operand_size;
-	enum bit_operation operation = e->insn.reg & 3;
+	unsigned int size = e->insn->operand_size;
+	enum bit_operation operation = e->insn->reg & 3;
 	struct operand target;
 	int err = emulate_rm(e, size, operation == BIT_TEST ? 0 : ACCESS_WRITE, &target);
 
 	if (err)
 		return err;
-	return bit_operation(e, operation, &target, e->insn.immediate & (size * 8 - 1));
+	return bit_operation(e, operation, &target, e->insn->immediate & (size * 8 - 1));
 }
 
 /* 0F A3, AB, B3, BB: the register is a signed offset from the operand's first bit. */
 int emulate_bit_register(struct emulation *e)
 {
-	unsigned int size = e->insn.operand_size, bits = size * 8;
-	enum bit_operation operation = e->insn.opcode >> 3 & 3;
+	unsigned int size = e->insn->operand_size, bits = size * 8;
+	enum bit_operation operation = e->insn->opcode >> 3 & 3;
 	uint64_t access = operation == BIT_TEST ? 0 : ACCESS_WRITE;
-	int64_t offset = (int64_t)emulate_sign_extend(emulate_gpr(e, e->insn.reg, size), size);
+	int64_t offset = (int64_t)emulate_sign_extend(emulate_gpr(e, e->insn->reg, size), size);
 	unsigned int position = offset & (bits - 1);
 	struct operand target;
 	int err;
 
-	if (e->insn.has_memory)
-		err = emulate_memory(e, e->insn.segment,
+	if (e->insn->has_memory)
+		err = emulate_memory(e, e->insn->segment,
 			emulate_offset(e, (offset - position) / 8), size, access, &target);
 	else
 		err = emulate_rm(e, size, access, &target);
@@ -78,11 +78,11 @@ static int count_zeroes(struct emulation *e, uint64_t value, unsigned int size)
 {
 	unsigned int bits = size * 8, result = bits;
 
-	if (value && e->insn.opcode == 0xbc)
+	if (value && e->insn->opcode == 0xbc)
 		result = __builtin_ctzll(value);
 	else if (value)
 		result = __builtin_clzll(value) - (64 - bits);
-	emulate_set_gpr(e, e->insn.reg, size, result);
+	emulate_set_gpr(e, e->insn->reg, size, result);
 	emulate_set_flags(e, RFLAGS_CF | RFLAGS_ZF,
 		(value ? 0 : RFLAGS_CF) | (result ? 0 : RFLAGS_ZF));
 	return 0;
@@ -95,7 +95,7 @@ static int population(struct emulation *e, uint64_t value, unsigned int size)
 
 	for (left = value; left; left &= left - 1)
 		ones++;
-	emulate_set_gpr(e, e->insn.reg, size, ones);
+	emulate_set_gpr(e, e->insn->reg, size, ones);
 	emulate_set_flags(e, RFLAGS_ARITHMETIC, value ? 0 : RFLAGS_ZF);
 	return 0;
 }
@@ -103,7 +103,7 @@ static int population(struct emulation *e, uint64_t value, unsigned int size)
 /* 0F B8, BC, BD. With F3, on a processor that does not know the count, it is the scan. */
 int emulate_bit_scan(struct emulation *e)
 {
-	unsigned int size = e->insn.operand_size;
+	unsigned int size = e->insn->operand_size;
 	struct operand source;
 	uint64_t value;
 	int err = emulate_rm(e, size, 0, &source);
@@ -112,13 +112,13 @@ int emulate_bit_scan(struct emulation *e)
 		err = emulate_read(e, &source, &value);
 	if (err)
 		return err;
-	if (e->insn.opcode == 0xb8)
+	if (e->insn->opcode == 0xb8)
 		return population(e, value, size);
-	if (e->insn.rep && counts_zeroes(e->insn.opcode))
+	if (e->insn->rep && counts_zeroes(e->insn->opcode))
 		return count_zeroes(e, value, size);
 	if (value)
-		emulate_set_gpr(e, e->insn.reg, size,
-			e->insn.opcode == 0xbc ? __builtin_ctzll(value)
+		emulate_set_gpr(e, e->insn->reg, size,
+			e->insn->opcode == 0xbc ? __builtin_ctzll(value)
 					       : 63 - __builtin_clzll(value));
 	emulate_set_flags(e, RFLAGS_ZF, value ? 0 : RFLAGS_ZF);
 	return 0;

@@ -6,12 +6,12 @@ int emulate_mov_load(struct emulation *e)
 {
 	struct operand source;
 	uint64_t value;
-	int err = emulate_rm(e, e->insn.operand_size, 0, &source);
+	int err = emulate_rm(e, e->insn->operand_size, 0, &source);
 
 	if (!err)
 		err = emulate_read(e, &source, &value);
 	if (!err)
-		emulate_set_gpr(e, e->insn.reg, e->insn.operand_size, value);
+		emulate_set_gpr(e, e->insn->reg, e->insn->operand_size, value);
 	return err;
 }
 
@@ -25,32 +25,20 @@ static int store(struct emulation *e, unsigned int size, uint64_t value)
 
 int emulate_mov_store(struct emulation *e)
 {
-	return store(e, e->insn.operand_size, emulate_gpr(e, e->insn.reg, e->insn.operand_size));
+	return store(e, e->insn->operand_size, emulate_gpr(e, e->insn->reg, e->insn->operand_size));
 }
 
 int emulate_mov_immediate(struct emulation *e)
 {
-	if (e->insn.reg & 7)
+	if (e->insn->reg & 7)
 		return -ENOTSUP; /* XABORT, XBEGIN: no memory, never here */
-	return store(e, e->insn.operand_size, emulate_immediate(e));
-}
-
-int emulate_mov_from_moffs(struct emulation *e)
-{
-	e->insn.reg = GPR_RAX;
-	return emulate_mov_load(e);
-}
-
-int emulate_mov_to_moffs(struct emulation *e)
-{
-	e->insn.reg = GPR_RAX;
-	return emulate_mov_store(e);
+	return store(e, e->insn->operand_size, emulate_immediate(e));
 }
 
 /* MOVZX, MOVSX: 0F B6, B7, BE, BF. */
 int emulate_mov_extend(struct emulation *e)
 {
-	unsigned int size = e->insn.opcode & 1 ? 2 : 1;
+	unsigned int size = e->insn->opcode & 1 ? 2 : 1;
 	struct operand source;
 	uint64_t value;
 	int err = emulate_rm(e, size, 0, &source);
@@ -59,16 +47,16 @@ int emulate_mov_extend(struct emulation *e)
 		err = emulate_read(e, &source, &value);
 	if (err)
 		return err;
-	if (e->insn.opcode & 8)
+	if (e->insn->opcode & 8)
 		value = emulate_sign_extend(value, size);
-	emulate_set_gpr(e, e->insn.reg, e->insn.operand_size, value);
+	emulate_set_gpr(e, e->insn->reg, e->insn->operand_size, value);
 	return 0;
 }
 
 /* 63 in 64-bit mode; elsewhere it is ARPL. */
 int emulate_movsxd(struct emulation *e)
 {
-	unsigned int size = MIN(e->insn.operand_size, 4);
+	unsigned int size = MIN(e->insn->operand_size, 4);
 	struct operand source;
 	uint64_t value;
 	int err;
@@ -79,16 +67,16 @@ int emulate_movsxd(struct emulation *e)
 	if (!err)
 		err = emulate_read(e, &source, &value);
 	if (!err)
-		emulate_set_gpr(e, e->insn.reg, e->insn.operand_size,
+		emulate_set_gpr(e, e->insn->reg, e->insn->operand_size,
 			emulate_sign_extend(value, size));
 	return err;
 }
 
 int emulate_xchg(struct emulation *e)
 {
-	unsigned int size = e->insn.operand_size;
+	unsigned int size = e->insn->operand_size;
 	struct operand target;
-	uint64_t old, value = emulate_gpr(e, e->insn.reg, size);
+	uint64_t old, value = emulate_gpr(e, e->insn->reg, size);
 	int err = emulate_rm(e, size, ACCESS_WRITE, &target);
 
 	if (!err)
@@ -96,14 +84,14 @@ int emulate_xchg(struct emulation *e)
 	if (!err)
 		err = emulate_write(e, &target, value);
 	if (!err)
-		emulate_set_gpr(e, e->insn.reg, size, old);
+		emulate_set_gpr(e, e->insn->reg, size, old);
 	return err;
 }
 
 /* The source is read, and a 32-bit target zero-extended, whether the condition holds or not. */
 int emulate_cmov(struct emulation *e)
 {
-	unsigned int size = e->insn.operand_size;
+	unsigned int size = e->insn->operand_size;
 	struct operand source;
 	uint64_t value;
 	int err = emulate_rm(e, size, 0, &source);
@@ -112,15 +100,15 @@ int emulate_cmov(struct emulation *e)
 		err = emulate_read(e, &source, &value);
 	if (err)
 		return err;
-	if (!emulate_condition(e, e->insn.opcode & 15))
-		value = emulate_gpr(e, e->insn.reg, size);
-	emulate_set_gpr(e, e->insn.reg, size, value);
+	if (!emulate_condition(e, e->insn->opcode & 15))
+		value = emulate_gpr(e, e->insn->reg, size);
+	emulate_set_gpr(e, e->insn->reg, size, value);
 	return 0;
 }
 
 int emulate_setcc(struct emulation *e)
 {
-	return store(e, 1, emulate_condition(e, e->insn.opcode & 15));
+	return store(e, 1, emulate_condition(e, e->insn->opcode & 15));
 }
 
 /* The low `size` bytes in reverse order. */
@@ -132,29 +120,29 @@ static uint64_t swap_bytes(uint64_t value, unsigned int size)
 /* 0F 38 F0 loads, F1 stores; with F2 they are CRC32. */
 int emulate_movbe(struct emulation *e)
 {
-	unsigned int size = e->insn.operand_size;
+	unsigned int size = e->insn->operand_size;
 	struct operand source;
 	uint64_t value;
 	int err;
 
-	if (e->insn.repne)
+	if (e->insn->repne)
 		return -ENOTSUP;
-	if (e->insn.opcode == 0xf1)
-		return store(e, size, swap_bytes(emulate_gpr(e, e->insn.reg, size), size));
+	if (e->insn->opcode == 0xf1)
+		return store(e, size, swap_bytes(emulate_gpr(e, e->insn->reg, size), size));
 	err = emulate_rm(e, size, 0, &source);
 	if (!err)
 		err = emulate_read(e, &source, &value);
 	if (!err)
-		emulate_set_gpr(e, e->insn.reg, size, swap_bytes(value, size));
+		emulate_set_gpr(e, e->insn->reg, size, swap_bytes(value, size));
 	return err;
 }
 
 /* MOVNTI and MOVDIRI have no 16-bit form. */
 int emulate_movnti(struct emulation *e)
 {
-	unsigned int size = e->insn.rex & 8 ? 8 : 4;
+	unsigned int size = e->insn->rex & 8 ? 8 : 4;
 
-	return store(e, size, emulate_gpr(e, e->insn.reg, size));
+	return store(e, size, emulate_gpr(e, e->insn->reg, size));
 }
 
 /* To memory always 16 bits; to a register the operand size, zero-extended. */
@@ -163,8 +151,8 @@ int emulate_mov_from_segment(struct emulation *e)
 	struct vcpu *vcpu = e->vcpu;
 
 	vcpu_need(vcpu, REG_CS | REG_SS | REG_SEGMENTS);
-	return store(e, e->insn.has_memory ? 2 : e->insn.operand_size,
-		vcpu->special.segments[e->insn.reg & 7].selector);
+	return store(e, e->insn->has_memory ? 2 : e->insn->operand_size,
+		vcpu->special.segments[e->insn->reg & 7].selector);
 }
 
 /*
@@ -174,7 +162,7 @@ int emulate_mov_from_segment(struct emulation *e)
 int emulate_mov_to_segment(struct emulation *e)
 {
 	struct vcpu *vcpu = e->vcpu;
-	enum segment_name name = e->insn.reg & 7;
+	enum segment_name name = e->insn->reg & 7;
 	struct operand source;
 	uint64_t value;
 	int err;

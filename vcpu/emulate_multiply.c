@@ -48,7 +48,7 @@ static void set_multiply_flags(struct emulation *e, bool fit)
 
 static int multiply_accumulator(struct emulation *e, uint64_t b, bool is_signed)
 {
-	unsigned int size = e->insn.operand_size, bits = size * 8;
+	unsigned int size = e->insn->operand_size, bits = size * 8;
 	uint64_t a = emulate_gpr(e, GPR_RAX, size);
 	struct wide product;
 	bool fit;
@@ -127,7 +127,7 @@ static bool divide_signed(struct wide value, uint64_t divisor, unsigned int size
 
 static int divide(struct emulation *e, uint64_t divisor, bool is_signed)
 {
-	unsigned int size = e->insn.operand_size;
+	unsigned int size = e->insn->operand_size;
 	struct wide value = dividend(e, size, is_signed);
 	uint64_t quotient, remainder;
 	bool fit;
@@ -148,16 +148,16 @@ static int divide(struct emulation *e, uint64_t divisor, bool is_signed)
 /* F6, F7 /4-7: MUL, IMUL, DIV, IDIV. */
 int emulate_multiply_divide(struct emulation *e)
 {
-	bool is_signed = e->insn.reg & 1;
+	bool is_signed = e->insn->reg & 1;
 	struct operand source;
 	uint64_t value;
-	int err = emulate_rm(e, e->insn.operand_size, 0, &source);
+	int err = emulate_rm(e, e->insn->operand_size, 0, &source);
 
 	if (!err)
 		err = emulate_read(e, &source, &value);
 	if (err)
 		return err;
-	if (e->insn.reg & 2)
+	if (e->insn->reg & 2)
 		return divide(e, value, is_signed);
 	return multiply_accumulator(e, value, is_signed);
 }
@@ -165,7 +165,7 @@ int emulate_multiply_divide(struct emulation *e)
 /* 0F AF, and 69 and 6B with an immediate. */
 int emulate_imul(struct emulation *e)
 {
-	unsigned int size = e->insn.operand_size;
+	unsigned int size = e->insn->operand_size;
 	uint64_t a, b;
 	struct wide product;
 	struct operand source;
@@ -175,9 +175,9 @@ int emulate_imul(struct emulation *e)
 		err = emulate_read(e, &source, &a);
 	if (err)
 		return err;
-	b = e->insn.immediate_size ? emulate_immediate(e) : emulate_gpr(e, e->insn.reg, size);
+	b = e->insn->immediate_size ? emulate_immediate(e) : emulate_gpr(e, e->insn->reg, size);
 	product = multiply(emulate_sign_extend(a, size), emulate_sign_extend(b, size), true);
-	emulate_set_gpr(e, e->insn.reg, size, product.low);
+	emulate_set_gpr(e, e->insn->reg, size, product.low);
 	set_multiply_flags(e, fits(product, size, true));
 	return 0;
 }

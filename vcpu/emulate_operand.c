@@ -19,7 +19,7 @@ uint64_t emulate_sign_extend(uint64_t value, unsigned int size)
 /* Without REX, byte registers 4-7 are AH, CH, DH, BH. */
 static inline bool is_high_byte(const struct emulation *e, unsigned int number, unsigned int size)
 {
-	return size == 1 && number >= 4 && number < 8 && e->insn.rex == 0;
+	return size == 1 && number >= 4 && number < 8 && e->insn->rex == 0;
 }
 
 uint64_t emulate_gpr(const struct emulation *e, unsigned int number, unsigned int size)
@@ -59,7 +59,7 @@ uint64_t emulate_address_gpr(struct emulation *e, unsigned int number)
 
 uint64_t emulate_offset(struct emulation *e, int64_t extra)
 {
-	const struct insn *insn = &e->insn;
+	const struct insn *insn = e->insn;
 	uint64_t offset = (uint64_t)insn->displacement + (uint64_t)extra;
 
 	if (insn->base >= 0)
@@ -122,12 +122,12 @@ int emulate_memory(struct emulation *e, enum segment_name segment, uint64_t offs
 
 int emulate_rm(struct emulation *e, unsigned int size, uint64_t access, struct operand *operand)
 {
-	if (likely(e->insn.has_memory))
-		return emulate_memory(e, e->insn.segment, emulate_offset(e, 0), size, access,
+	if (likely(e->insn->has_memory))
+		return emulate_memory(e, e->insn->segment, emulate_offset(e, 0), size, access,
 			operand);
 	operand->memory = false;
 	operand->size = size;
-	operand->gpr = e->insn.rm;
+	operand->gpr = e->insn->rm;
 	return 0;
 }
 
@@ -138,10 +138,10 @@ int emulate_rm_aligned(struct emulation *e, unsigned int size, uint64_t access, 
 	gva_t linear;
 	int err;
 
-	if (!e->insn.has_memory)
+	if (!e->insn->has_memory)
 		return -ENOTSUP;
 	if (aligned) {
-		err = guest_linear(e->vcpu, e->insn.segment, offset, size, access, &linear);
+		err = guest_linear(e->vcpu, e->insn->segment, offset, size, access, &linear);
 		if (err)
 			return err;
 		if (linear & (size - 1)) {
@@ -149,7 +149,7 @@ int emulate_rm_aligned(struct emulation *e, unsigned int size, uint64_t access, 
 			return -EFAULT;
 		}
 	}
-	return emulate_memory(e, e->insn.segment, offset, size, access, operand);
+	return emulate_memory(e, e->insn->segment, offset, size, access, operand);
 }
 
 int emulate_read(struct emulation *e, const struct operand *operand, uint64_t *value)

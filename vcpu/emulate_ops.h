@@ -17,12 +17,10 @@
 
 struct emulation {
 	struct vcpu *vcpu;
-	struct insn insn;
+	const struct insn *insn;
 	unsigned int mode_bits;  /* 16, 32, 64 */
 	uint64_t access;         /* ACCESS_USER at CPL 3, else 0 */
 	bool several;            /* more than one memory operand: the exit's address may be either */
-	size_t count;
-	uint8_t bytes[INSN_MAX_BYTES];
 };
 
 /*
@@ -65,7 +63,7 @@ uint64_t emulate_sign_extend(uint64_t value, unsigned int size);
 /* The immediate, sign-extended from its own size. */
 static inline uint64_t emulate_immediate(const struct emulation *e)
 {
-	return emulate_sign_extend(e->insn.immediate, e->insn.immediate_size);
+	return emulate_sign_extend(e->insn->immediate, e->insn->immediate_size);
 }
 
 static inline uint64_t emulate_flags(struct emulation *e)
@@ -83,6 +81,8 @@ static inline void emulate_set_flags(struct emulation *e, uint64_t mask, uint64_
 /* Condition code 0-15 of Jcc, SETcc, CMOVcc. */
 bool emulate_condition(struct emulation *e, unsigned int code);
 
+/* emulate_fast.c: do the instruction if it is a common one; false, nothing done, if not. */
+bool emulate_fast(struct vcpu *vcpu, const struct insn_site *site);
 /* Call the handler of the decoded instruction; -ENOTSUP when there is none. */
 int emulate_dispatch(struct emulation *e) __must_check;
 
@@ -137,8 +137,6 @@ int emulate_simd(struct emulation *e);
 int emulate_mov_store(struct emulation *e);
 int emulate_mov_load(struct emulation *e);
 int emulate_mov_immediate(struct emulation *e);
-int emulate_mov_from_moffs(struct emulation *e);
-int emulate_mov_to_moffs(struct emulation *e);
 int emulate_mov_extend(struct emulation *e);
 int emulate_movsxd(struct emulation *e);
 int emulate_xchg(struct emulation *e);

@@ -106,17 +106,17 @@ static unsigned int shift_count(struct emulation *e)
 {
 	uint64_t count;
 
-	if (e->insn.immediate_size)
-		count = e->insn.immediate;
+	if (e->insn->immediate_size)
+		count = e->insn->immediate;
 	else
-		count = e->insn.opcode & 2 ? e->vcpu->regs.gpr[GPR_RCX] : 1;
-	return count & (e->insn.operand_size == 8 ? 63 : 31);
+		count = e->insn->opcode & 2 ? e->vcpu->regs.gpr[GPR_RCX] : 1;
+	return count & (e->insn->operand_size == 8 ? 63 : 31);
 }
 
 /* C0, C1, D0-D3. A count of zero changes no flag, but memory is still written. */
 int emulate_shift(struct emulation *e)
 {
-	unsigned int size = e->insn.operand_size, count = shift_count(e);
+	unsigned int size = e->insn->operand_size, count = shift_count(e);
 	uint64_t a, flags;
 	struct operand target;
 	int err = emulate_rm(e, size, ACCESS_WRITE, &target);
@@ -127,7 +127,7 @@ int emulate_shift(struct emulation *e)
 		return err;
 	flags = emulate_flags(e);
 	if (count)
-		a = compute(e->insn.reg & 7, a, count, size, &flags);
+		a = compute(e->insn->reg & 7, a, count, size, &flags);
 	err = emulate_write(e, &target, a);
 	if (!err && count)
 		emulate_set_flags(e, RFLAGS_ARITHMETIC, flags);
@@ -163,8 +163,8 @@ static uint64_t shift_double(uint64_t a, uint64_t b, unsigned int count, unsigne
 /* 0F A4, A5, AC, AD */
 int emulate_shift_double(struct emulation *e)
 {
-	unsigned int size = e->insn.operand_size;
-	uint64_t count = e->insn.opcode & 1 ? e->vcpu->regs.gpr[GPR_RCX] : e->insn.immediate;
+	unsigned int size = e->insn->operand_size;
+	uint64_t count = e->insn->opcode & 1 ? e->vcpu->regs.gpr[GPR_RCX] : e->insn->immediate;
 	uint64_t a, flags;
 	struct operand target;
 	int err = emulate_rm(e, size, ACCESS_WRITE, &target);
@@ -175,8 +175,8 @@ int emulate_shift_double(struct emulation *e)
 		return err;
 	count &= size == 8 ? 63 : 31;
 	if (count)
-		a = shift_double(a, emulate_gpr(e, e->insn.reg, size), count, size,
-			!(e->insn.opcode & 8), &flags);
+		a = shift_double(a, emulate_gpr(e, e->insn->reg, size), count, size,
+			!(e->insn->opcode & 8), &flags);
 	err = emulate_write(e, &target, a);
 	if (!err && count)
 		emulate_set_flags(e, RFLAGS_ARITHMETIC, flags);

@@ -89,7 +89,7 @@ static int check_state(struct emulation *e)
 	const struct special_regs *special = &vcpu->special;
 
 	vcpu_need(vcpu, REG_CR0 | REG_CR4 | REG_RFLAGS);
-	if (e->insn.encoding == INSN_VEX) {
+	if (e->insn->encoding == INSN_VEX) {
 		if (!(special->cr0 & CR0_PE) || special->rflags & RFLAGS_VM ||
 			!(special->cr4 & CR4_OSXSAVE) ||
 			(~vcpu->xcr0 & (XCR0_SSE | XCR0_AVX)))
@@ -108,9 +108,9 @@ static unsigned int move_bytes(const struct emulation *e, const struct simd_move
 {
 	switch (move->shape) {
 	case SIMD_WHOLE:
-		return e->insn.vector_length ? 32 : 16;
+		return e->insn->vector_length ? 32 : 16;
 	case SIMD_GPR:
-		return e->insn.rex & 8 ? 8 : 4;
+		return e->insn->rex & 8 ? 8 : 4;
 	default:
 		return move->bytes;
 	}
@@ -135,13 +135,13 @@ static int store(struct emulation *e, const struct simd_move *move, struct opera
 	uint8_t value[32];
 	unsigned int from = move->shape == SIMD_HIGH ? 8 : 0;
 
-	simd_register_read(e->insn.reg, e->insn.vector_length ? 32 : 16, value);
+	simd_register_read(e->insn->reg, e->insn->vector_length ? 32 : 16, value);
 	return guest_span_write(e->vcpu, &target->span, value + from);
 }
 
 static int load(struct emulation *e, const struct simd_move *move, struct operand *source)
 {
-	bool vex = e->insn.encoding == INSN_VEX;
+	bool vex = e->insn->encoding == INSN_VEX;
 	uint8_t loaded[32], value[32];
 	int err = guest_span_read(e->vcpu, &source->span, loaded);
 
@@ -149,23 +149,23 @@ static int load(struct emulation *e, const struct simd_move *move, struct operan
 		return err;
 	memset(value, 0, sizeof(value));
 	if (move->shape == SIMD_LOW || move->shape == SIMD_HIGH)
-		simd_register_read(vex ? e->insn.vector_source : e->insn.reg, 16, value);
+		simd_register_read(vex ? e->insn->vector_source : e->insn->reg, 16, value);
 	memcpy(value + (move->shape == SIMD_HIGH ? 8 : 0), loaded, source->size);
-	simd_register_write(e->insn.reg, move->shape == SIMD_WHOLE && e->insn.vector_length ? 32 : 16,
+	simd_register_write(e->insn->reg, move->shape == SIMD_WHOLE && e->insn->vector_length ? 32 : 16,
 		vex ? SIMD_ZERO : SIMD_KEEP, value);
 	return 0;
 }
 
 int emulate_simd(struct emulation *e)
 {
-	const struct simd_move *move = find_move(&e->insn);
+	const struct simd_move *move = find_move(e->insn);
 	struct operand operand;
 	unsigned int bytes;
 	int err;
 
-	if (!move || !e->insn.has_memory)
+	if (!move || !e->insn->has_memory)
 		return -ENOTSUP;
-	if (!vex_legal(&e->insn, move))
+	if (!vex_legal(e->insn, move))
 		return -EILSEQ;
 	err = check_state(e);
 	if (err)

@@ -48,35 +48,35 @@ static int peek(struct emulation *e, unsigned int size, uint64_t *value)
 /* 50-57 */
 int emulate_push_register(struct emulation *e)
 {
-	unsigned int number = (e->insn.opcode & 7) | (e->insn.rex & 1) << 3;
+	unsigned int number = (e->insn->opcode & 7) | (e->insn->rex & 1) << 3;
 
-	return push(e, e->insn.operand_size, emulate_gpr(e, number, e->insn.operand_size));
+	return push(e, e->insn->operand_size, emulate_gpr(e, number, e->insn->operand_size));
 }
 
 /* 68, 6A */
 int emulate_push_immediate(struct emulation *e)
 {
-	return push(e, e->insn.operand_size, emulate_immediate(e));
+	return push(e, e->insn->operand_size, emulate_immediate(e));
 }
 
 /* 58-5F */
 int emulate_pop_register(struct emulation *e)
 {
-	unsigned int number = (e->insn.opcode & 7) | (e->insn.rex & 1) << 3;
+	unsigned int number = (e->insn->opcode & 7) | (e->insn->rex & 1) << 3;
 	uint64_t value;
-	int err = peek(e, e->insn.operand_size, &value);
+	int err = peek(e, e->insn->operand_size, &value);
 
 	if (err)
 		return err;
-	move_stack(e, e->insn.operand_size);
-	emulate_set_gpr(e, number, e->insn.operand_size, value);
+	move_stack(e, e->insn->operand_size);
+	emulate_set_gpr(e, number, e->insn->operand_size, value);
 	return 0;
 }
 
 /* 8F /0. An address with rSP in it uses the pointer as it is after the pop. */
 int emulate_pop_rm(struct emulation *e)
 {
-	unsigned int size = e->insn.operand_size;
+	unsigned int size = e->insn->operand_size;
 	uint64_t value, old = emulate_address_gpr(e, GPR_RSP);
 	struct operand target;
 	int err;
@@ -124,51 +124,51 @@ static int branch(struct emulation *e, uint64_t target)
 
 static int call(struct emulation *e, uint64_t target)
 {
-	uint64_t next = e->vcpu->special.rip + e->insn.length;
+	uint64_t next = e->vcpu->special.rip + e->insn->length;
 	int err = check_target(e, target);
 
 	if (!err)
-		err = push(e, e->insn.operand_size, next);
+		err = push(e, e->insn->operand_size, next);
 	return err ? err : branch(e, target);
 }
 
 /* E8: the displacement is as wide as the operand, 32 bits in 64-bit mode. */
 int emulate_call_relative(struct emulation *e)
 {
-	uint64_t target = e->vcpu->special.rip + e->insn.length + emulate_immediate(e);
+	uint64_t target = e->vcpu->special.rip + e->insn->length + emulate_immediate(e);
 
-	return call(e, target & byte_mask(e->insn.operand_size));
+	return call(e, target & byte_mask(e->insn->operand_size));
 }
 
 /* C2, C3 */
 int emulate_return(struct emulation *e)
 {
 	uint64_t target;
-	int err = peek(e, e->insn.operand_size, &target);
+	int err = peek(e, e->insn->operand_size, &target);
 
 	if (!err)
 		err = check_target(e, target);
 	if (err)
 		return err;
-	move_stack(e, e->insn.operand_size + (int64_t)e->insn.immediate);
+	move_stack(e, e->insn->operand_size + (int64_t)e->insn->immediate);
 	return branch(e, target);
 }
 
 /* FF /2, /4, /6: CALL, JMP, PUSH. */
 static int branch_or_push(struct emulation *e)
 {
-	unsigned int size = e->insn.operand_size;
+	unsigned int size = e->insn->operand_size;
 	struct operand source;
 	uint64_t value;
 	int err;
 
-	e->several = (e->insn.reg & 7) != 4;
+	e->several = (e->insn->reg & 7) != 4;
 	err = emulate_rm(e, size, 0, &source);
 	if (!err)
 		err = emulate_read(e, &source, &value);
 	if (err)
 		return err;
-	switch (e->insn.reg & 7) {
+	switch (e->insn->reg & 7) {
 	case 2:
 		return call(e, value);
 	case 4:
@@ -182,7 +182,7 @@ static int branch_or_push(struct emulation *e)
 /* FE, FF. Far branches through a device are nothing that a guest does. */
 int emulate_group5(struct emulation *e)
 {
-	switch (e->insn.reg & 7) {
+	switch (e->insn->reg & 7) {
 	case 0:
 		return emulate_unary(e, UNARY_INC);
 	case 1:

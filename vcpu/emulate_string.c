@@ -9,31 +9,39 @@
 /* An index or count register changes as wide as addresses are. */
 static void add_to_gpr(struct emulation *e, unsigned int number, uint64_t amount)
 {
-	unsigned int size = e->insn.address_size;
+	unsigned int size = e->insn->address_size;
 
 	emulate_set_gpr(e, number, size, e->vcpu->regs.gpr[number] + amount);
 }
 
+/* Ports have no 64 bits, whatever the prefixes say. */
+static unsigned int element_size(const struct emulation *e)
+{
+	bool port = (e->insn->opcode & 0xfc) == 0x6c;
+
+	return port ? MIN(e->insn->operand_size, 4) : e->insn->operand_size;
+}
+
 static uint64_t step(struct emulation *e)
 {
-	uint64_t size = e->insn.operand_size;
+	uint64_t size = element_size(e);
 
 	return emulate_flags(e) & RFLAGS_DF ? -size : size;
 }
 
 static int source(struct emulation *e, struct operand *operand)
 {
-	uint64_t offset = e->vcpu->regs.gpr[GPR_RSI] & byte_mask(e->insn.address_size);
+	uint64_t offset = e->vcpu->regs.gpr[GPR_RSI] & byte_mask(e->insn->address_size);
 
-	return emulate_memory(e, e->insn.segment, offset, e->insn.operand_size, 0, operand);
+	return emulate_memory(e, e->insn->segment, offset, element_size(e), 0, operand);
 }
 
 /* Always in ES. */
 static int target(struct emulation *e, uint64_t access, struct operand *operand)
 {
-	uint64_t offset = e->vcpu->regs.gpr[GPR_RDI] & byte_mask(e->insn.address_size);
+	uint64_t offset = e->vcpu->regs.gpr[GPR_RDI] & byte_mask(e->insn->address_size);
 
-	return emulate_memory(e, SEG_ES, offset, e->insn.operand_size, access, operand);
+	return emulate_memory(e, SEG_ES, offset, element_size(e), access, operand);
 }
 
 static int move_one(struct emulation *e)
@@ -61,7 +69,7 @@ static int store_one(struct emulation *e)
 	int err = target(e, ACCESS_WRITE, &to);
 
 	if (!err)
-		err = emulate_write(e, &to, emulate_gpr(e, GPR_RAX, e->insn.operand_size));
+		err = emulate_write(e, &to, emulate_gpr(e, GPR_RAX, e->insn->operand_size));
 	if (!err)
 		add_to_gpr(e, GPR_RDI, step(e));
 	return err;
@@ -77,7 +85,7 @@ static int load_one(struct emulation *e)
 		err = emulate_read(e, &from, &value);
 	if (err)
 		return err;
-	emulate_set_gpr(e, GPR_RAX, e->insn.operand_size, value);
+	emulate_set_gpr(e, GPR_RAX, e->insn->operand_size, value);
 	add_to_gpr(e, GPR_RSI, step(e));
 	return 0;
 }
@@ -85,7 +93,7 @@ static int load_one(struct emulation *e)
 static void compare(struct emulation *e, uint64_t a, uint64_t b)
 {
 	emulate_set_flags(e, RFLAGS_ARITHMETIC,
-		emulate_subtract_flags(a, b, a - b, e->insn.operand_size));
+		emulate_subtract_flags(a, b, a - b, e->insn->operand_size));
 }
 
 static int compare_one(struct emulation *e)
@@ -118,7 +126,7 @@ static int scan_one(struct emulation *e)
 		err = emulate_read(e, &second, &b);
 	if (err)
 		return err;
-	compare(e, emulate_gpr(e, GPR_RAX, e->insn.operand_size), b);
+	compare(e, emulate_gpr(e, GPR_RAX, e->insn->operand_size), b);
 	add_to_gpr(e, GPR_RDI, step(e));
 	return 0;
 }
@@ -131,7 +139,7 @@ static int input_one(struct emulation *e)
 
 	if (!err)
 		err = emulate_write(e, &to, port_read(e->vcpu, e->vcpu->regs.gpr[GPR_RDX],
-			e->insn.operand_size));
+			element_size(e)));
 	if (!err)
 		add_to_gpr(e, GPR_RDI, step(e));
 	return err;
@@ -147,7 +155,7 @@ static int output_one(struct emulation *e)
 		err = emulate_read(e, &from, &value);
 	if (err)
 		return err;
-	port_write(e->vcpu, e->vcpu->regs.gpr[GPR_RDX], e->insn.operand_size, value);
+	port_write(e->vcpu, e->vcpu->regs.gpr[GPR_RDX], element_size(e), value);
 	add_to_gpr(e, GPR_RSI, step(e));
 	return 0;
 }
@@ -160,16 +168,16 @@ static bool comparison_ends(struct emulation *e, bool compares)
 	if (!compares)
 		return false;
 	equal = emulate_flags(e) & RFLAGS_ZF;
-	return e->insn.rep ? !equal : equal;
+	return e->insn->rep ? !equal : equal;
 }
 
 static int repeat(struct emulation *e, int (*one)(struct emulation *e), bool compares)
 {
-	uint64_t mask = byte_mask(e->insn.address_size);
+	uint64_t mask = byte_mask(e->insn->address_size);
 	unsigned int done;
 	int err;
 
-	if (!e->insn.rep && !e->insn.repne)
+	if (!e->insn->rep && !e->insn->repne)
 		return one(e);
 	e->several = true; /* the reported address is good for one element only */
 	for (done = 0; e->vcpu->regs.gpr[GPR_RCX] & mask; done++) {
@@ -188,7 +196,7 @@ static int repeat(struct emulation *e, int (*one)(struct emulation *e), bool com
 /* A4-A7, AA-AF */
 int emulate_string(struct emulation *e)
 {
-	switch (e->insn.opcode & 0xfe) {
+	switch (e->insn->opcode & 0xfe) {
 	case 0xa4:
 		e->several = true;
 		return repeat(e, move_one, false);
@@ -225,29 +233,28 @@ static bool port_allowed(struct emulation *e, uint16_t port)
 static uint16_t port_number(const struct emulation *e)
 {
 	/* E4-E7 name the port, the others have it in DX. */
-	if (e->insn.immediate_size)
-		return e->insn.immediate;
+	if (e->insn->immediate_size)
+		return e->insn->immediate;
 	return e->vcpu->regs.gpr[GPR_RDX];
 }
 
-/* 6C-6F; ports have no 64 bits. */
+/* 6C-6F */
 int emulate_port_string(struct emulation *e)
 {
-	e->insn.operand_size = MIN(e->insn.operand_size, 4);
 	if (!port_allowed(e, port_number(e)))
 		return EMULATE_RESUME;
-	return repeat(e, e->insn.opcode & 2 ? output_one : input_one, false);
+	return repeat(e, e->insn->opcode & 2 ? output_one : input_one, false);
 }
 
 /* E4-E7, EC-EF */
 int emulate_port(struct emulation *e)
 {
-	unsigned int size = MIN(e->insn.operand_size, 4);
+	unsigned int size = MIN(e->insn->operand_size, 4);
 	uint16_t port = port_number(e);
 
 	if (!port_allowed(e, port))
 		return EMULATE_RESUME;
-	if (e->insn.opcode & 2)
+	if (e->insn->opcode & 2)
 		port_write(e->vcpu, port, size, emulate_gpr(e, GPR_RAX, size));
 	else
 		emulate_set_gpr(e, GPR_RAX, size, port_read(e->vcpu, port, size));

@@ -27,8 +27,9 @@ static int (*const one_byte[256])(struct emulation *e) = {
 	[0x8c] = emulate_mov_from_segment,
 	[0x8e] = emulate_mov_to_segment,
 	[0x8f] = emulate_pop_rm,
-	[0xa0 ... 0xa1] = emulate_mov_from_moffs,
-	[0xa2 ... 0xa3] = emulate_mov_to_moffs,
+	/* No ModRM: the register is number 0, which is right. */
+	[0xa0 ... 0xa1] = emulate_mov_load,
+	[0xa2 ... 0xa3] = emulate_mov_store,
 	[0xa4 ... 0xa7] = emulate_string,
 	[0xaa ... 0xaf] = emulate_string,
 	[0xc0 ... 0xc1] = emulate_shift,
@@ -74,7 +75,7 @@ static int (*const map_0f[256])(struct emulation *e) = {
 
 static int dispatch_0f38(struct emulation *e)
 {
-	switch (e->insn.opcode) {
+	switch (e->insn->opcode) {
 	case 0x2a:
 		return emulate_simd(e);
 	case 0xf0:
@@ -91,13 +92,13 @@ int emulate_dispatch(struct emulation *e)
 {
 	int (*handler)(struct emulation *e) = NULL;
 
-	if (unlikely(e->insn.encoding != INSN_LEGACY))
-		return e->insn.encoding == INSN_VEX ? emulate_simd(e) : -ENOTSUP;
-	if (e->insn.map == 0)
-		handler = one_byte[e->insn.opcode];
-	else if (e->insn.map == 1)
-		handler = map_0f[e->insn.opcode];
-	else if (e->insn.map == 2)
+	if (unlikely(e->insn->encoding != INSN_LEGACY))
+		return e->insn->encoding == INSN_VEX ? emulate_simd(e) : -ENOTSUP;
+	if (e->insn->map == 0)
+		handler = one_byte[e->insn->opcode];
+	else if (e->insn->map == 1)
+		handler = map_0f[e->insn->opcode];
+	else if (e->insn->map == 2)
 		return dispatch_0f38(e);
 	return likely(handler) ? handler(e) : -ENOTSUP;
 }

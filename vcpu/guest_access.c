@@ -59,7 +59,12 @@ static inline unsigned int piece_size(gpa_t gpa, unsigned int size)
 	return piece;
 }
 
-static uint64_t device_read(struct vcpu *vcpu, gpa_t gpa, unsigned int size)
+bool guest_is_device(struct vcpu *vcpu, gpa_t gpa)
+{
+	return lapic_claims(vcpu, gpa) || !guest_memory_is_ram(&vcpu->vm->memory, gpa);
+}
+
+uint64_t guest_device_read(struct vcpu *vcpu, gpa_t gpa, unsigned int size)
 {
 	struct vm *vm = vcpu->vm;
 	uint64_t value;
@@ -72,7 +77,7 @@ static uint64_t device_read(struct vcpu *vcpu, gpa_t gpa, unsigned int size)
 	return value;
 }
 
-static void device_write(struct vcpu *vcpu, gpa_t gpa, unsigned int size, uint64_t value)
+void guest_device_write(struct vcpu *vcpu, gpa_t gpa, unsigned int size, uint64_t value)
 {
 	struct vm *vm = vcpu->vm;
 
@@ -109,7 +114,7 @@ static int read_within_page(struct vcpu *vcpu, gpa_t gpa, uint8_t *to, unsigned 
 		return err;
 	for (; size; size -= piece, gpa += piece, to += piece) {
 		piece = piece_size(gpa, size);
-		value = device_read(vcpu, gpa, piece);
+		value = guest_device_read(vcpu, gpa, piece);
 		copy_ram(to, &value, piece);
 	}
 	return 0;
@@ -133,7 +138,7 @@ static int write_within_page(struct vcpu *vcpu, gpa_t gpa, const uint8_t *from, 
 		piece = piece_size(gpa, size);
 		value = 0;
 		copy_ram(&value, from, piece);
-		device_write(vcpu, gpa, piece, value);
+		guest_device_write(vcpu, gpa, piece, value);
 	}
 	return 0;
 }

@@ -48,6 +48,12 @@ int guest_read_physical(struct vcpu *vcpu, gpa_t gpa, void *to, unsigned int siz
 int guest_write_physical(struct vcpu *vcpu, gpa_t gpa, const void *from, unsigned int size)
 	__must_check;
 
+/* Is this a device's address, the LAPIC's page included, or nothing's? */
+bool guest_is_device(struct vcpu *vcpu, gpa_t gpa);
+/* One access of 1, 2, 4 or 8 bytes to a device; whether it is one, the caller knows. */
+uint64_t guest_device_read(struct vcpu *vcpu, gpa_t gpa, unsigned int size);
+void guest_device_write(struct vcpu *vcpu, gpa_t gpa, unsigned int size, uint64_t value);
+
 /* Where up to PAGE_SIZE bytes of linear memory lie: two pages at most. */
 struct guest_span {
 	gpa_t gpa[2];
@@ -69,9 +75,13 @@ int guest_span_write(struct vcpu *vcpu, const struct guest_span *span, const voi
 int guest_fetch(struct vcpu *vcpu, uint8_t bytes[15], size_t *count) __must_check;
 
 /*
- * The instruction needs more than the `count` bytes that guest_fetch() found: queue the fault of
- * the byte after them. 0 when that byte has appeared meanwhile: enter the guest again.
+ * Fetch and decode the instruction at CS:RIP. *site, which holds it, is good until the next call;
+ * its bytes are in `head` and `tail`. 0; 1 when a byte that was missing has appeared, so that the
+ * guest is to be entered again; -EILSEQ when it is no instruction (nothing is queued); else as
+ * guest_fetch(). The second form takes bytes that the hardware has fetched.
  */
-int guest_fetch_fault(struct vcpu *vcpu, size_t count) __must_check;
+int guest_decode(struct vcpu *vcpu, const struct insn_site **site) __must_check;
+int guest_decode_given(struct vcpu *vcpu, const uint8_t *bytes, size_t count,
+	const struct insn_site **site) __must_check;
 
 #endif

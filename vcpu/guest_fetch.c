@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Fetching the bytes of the guest's current instruction. */
+/* Fetching and decoding the guest's current instruction, with the memory of recent ones. */
 #include "host/x86.h"
 #include "lib/string.h"
 #include "vcpu/guest_access.h"
@@ -9,82 +9,36 @@
 
 #define FETCH_REGISTERS (WALK_REGISTERS | REG_RIP | REG_CS)
 
+/* The bytes at RIP. */
+struct fetched {
+	gva_t linear;
+	size_t limit;         /* bytes up to the end of the code segment, at most 15 */
+	size_t count;         /* of `bytes` */
+	uint8_t bytes[INSN_MAX_BYTES];
+};
+
 static uint64_t fetch_access(const struct vcpu *vcpu)
 {
 	return ACCESS_FETCH | (vcpu->special.cpl == 3 ? ACCESS_USER : 0);
 }
 
-/* Is the page that the cache holds still the one at this address, by the guest's own tables? */
-static inline bool cache_holds(const struct vcpu *vcpu, gva_t page)
+static inline unsigned int mode_bits(const struct vcpu *vcpu)
 {
-	const struct fetch_cache *cache = &vcpu->fetch_cache;
-	const struct special_regs *special = &vcpu->special;
-	unsigned int i;
+	const struct segment *cs = &vcpu->special.segments[SEG_CS];
 
-	if (cache->page != page || cache->cr3 != special->cr3 || cache->cr4 != special->cr4 ||
-		cache->efer != special->efer || cache->user != (special->cpl == 3) ||
-		!(special->cr0 & CR0_PG) || cache->trail.count == 0 ||
-		cache->generation !=
-			__atomic_load_n(&vcpu->vm->memory.generation, __ATOMIC_RELAXED))
-		return false;
-	for (i = 0; i < cache->trail.count; i++) {
-		if (__atomic_load_n(cache->trail.entries[i], __ATOMIC_RELAXED) !=
-			cache->trail.values[i])
-			return false;
-	}
-	return true;
-}
-
-static void cache_store(struct vcpu *vcpu, gva_t page, const uint8_t *code)
-{
-	struct fetch_cache *cache = &vcpu->fetch_cache;
-	const struct special_regs *special = &vcpu->special;
-
-	cache->page = page;
-	cache->cr3 = special->cr3;
-	cache->cr4 = special->cr4;
-	cache->efer = special->efer;
-	cache->generation = __atomic_load_n(&vcpu->vm->memory.generation, __ATOMIC_RELAXED);
-	cache->user = special->cpl == 3;
-	cache->code = code;
-}
-
-/*
- * The code page at a linear address. 0; -EFAULT with the #PF's error code; -EAGAIN without host
- * memory; -ENOTSUP when it is not RAM.
- */
-static int find_code(struct vcpu *vcpu, gva_t linear, const uint8_t **code, uint32_t *error)
-{
-	gva_t page = linear & ~PAGE_MASK;
-	gpa_t gpa;
-	int err;
-
-	if (likely(cache_holds(vcpu, page))) {
-		*code = vcpu->fetch_cache.code;
-		return 0;
-	}
-	err = guest_walk(vcpu, page, fetch_access(vcpu), &gpa, error, &vcpu->fetch_cache.trail);
-	if (err) {
-		vcpu->fetch_cache.trail.count = 0;
-		return err;
-	}
-	*code = guest_memory_ptr(&vcpu->vm->memory, gpa, NULL);
-	if (!*code) {
-		vcpu->fetch_cache.trail.count = 0;
-		return guest_memory_is_ram(&vcpu->vm->memory, gpa) ? -EAGAIN : -ENOTSUP;
-	}
-	cache_store(vcpu, page, *code);
-	return 0;
+	if (likely(vcpu->special.efer & EFER_LMA && cs->attributes & SEGMENT_L))
+		return 64;
+	return cs->attributes & SEGMENT_DB ? 32 : 16;
 }
 
 /* Linear RIP, and how many bytes may follow it in the code segment; 0 when RIP is outside. */
-static size_t code_position(struct vcpu *vcpu, unsigned int mode_bits, gva_t *linear)
+static inline size_t code_position(const struct vcpu *vcpu, unsigned int bits, gva_t *linear)
 {
 	const struct segment *cs = &vcpu->special.segments[SEG_CS];
 	uint64_t rip = vcpu->special.rip;
 
 	*linear = rip;
-	if (likely(mode_bits == 64))
+	if (likely(bits == 64))
 		return INSN_MAX_BYTES;
 	rip = (uint32_t)rip;
 	*linear = (uint32_t)(cs->base + rip);
@@ -93,74 +47,320 @@ static size_t code_position(struct vcpu *vcpu, unsigned int mode_bits, gva_t *li
 	return MIN((uint64_t)INSN_MAX_BYTES, (uint64_t)cs->limit - rip + 1);
 }
 
-static int report(struct vcpu *vcpu, int err, gva_t linear, uint32_t error)
+/* `distance` bytes after a linear address, as the mode wraps it. */
+static gva_t linear_after(gva_t linear, uint64_t distance, unsigned int bits)
 {
-	if (err == -EFAULT)
-		vcpu_inject_page_fault(vcpu, linear, error);
-	else if (err == -EAGAIN)
-		vm_stop(vcpu->vm, VM_STOP_FAULT, 0, "the host has no memory left for it");
-	return err;
+	return bits == 64 ? linear + distance : (uint32_t)(linear + distance);
 }
 
-/* The rest of `limit` bytes from the next page, if it is there. */
-static void fetch_second_page(struct vcpu *vcpu, gva_t linear, uint8_t *to, size_t limit,
-	size_t *count)
+static inline uint32_t site_mode(const struct vcpu *vcpu)
 {
-	gva_t next = (linear | PAGE_MASK) + 1;
+	return mode_bits(vcpu) | (vcpu->special.cpl == 3 ? SITE_USER : 0) |
+		(vcpu->special.cr0 & CR0_PG ? SITE_PAGING : 0);
+}
+
+static inline uint64_t memory_generation(const struct vcpu *vcpu)
+{
+	return __atomic_load_n(&vcpu->vm->memory.generation, __ATOMIC_RELAXED);
+}
+
+/* ---- regions ---- */
+
+/*
+ * Another address space, which mostly shares all of the kernel's tables but the root: if the new
+ * root has the same first entry, what follows is as it was.
+ */
+static bool move_root(struct vcpu *vcpu, struct code_region *region, gva_t linear)
+{
+	struct trail_step *first = &region->trail.steps[0];
+	const uint64_t *entry;
+
+	if (!region->trail.count)
+		return true;
+	entry = guest_memory_ptr(&vcpu->vm->memory, guest_walk_root(vcpu, linear), NULL);
+	if (!entry || __atomic_load_n(entry, __ATOMIC_RELAXED) != first->value)
+		return false;
+	first->entry = entry;
+	region->cr3 = vcpu->special.cr3;
+	return true;
+}
+
+/* Is the walk's every entry as it was? The steps not used point to their own value. */
+static inline bool trail_holds(const struct walk_trail *trail)
+{
+	unsigned int i;
+
+#pragma GCC unroll 5
+	for (i = 0; i < TRAIL_STEPS; i++) {
+		if (__atomic_load_n(trail->steps[i].entry, __ATOMIC_RELAXED) !=
+			trail->steps[i].value)
+			return false;
+	}
+	return true;
+}
+
+/* Are 15 bytes from here in this region, and the guest's way to it what it was? */
+static inline bool region_holds(struct vcpu *vcpu, struct code_region *region, gva_t linear,
+	uint32_t mode)
+{
+	const struct special_regs *special = &vcpu->special;
+
+	if (linear - region->start >= region->bytes || region->mode != mode ||
+		region->cr4 != special->cr4 || region->efer != special->efer ||
+		region->generation != memory_generation(vcpu))
+		return false;
+	if (unlikely(region->cr3 != special->cr3) && !move_root(vcpu, region, linear))
+		return false;
+	return trail_holds(&region->trail);
+}
+
+static const uint8_t *search_regions(struct vcpu *vcpu, gva_t linear, uint32_t mode)
+{
+	struct insn_cache *cache = &vcpu->insn_cache;
+	unsigned int i;
+
+	for (i = 0; i < CODE_REGIONS; i++) {
+		if (region_holds(vcpu, &cache->regions[i], linear, mode)) {
+			cache->recent = &cache->regions[i];
+			return cache->regions[i].code + (linear - cache->regions[i].start);
+		}
+	}
+	return NULL;
+}
+
+/* Where 15 bytes of code are in host memory, if that is known; NULL if not. */
+static inline const uint8_t *known_code(struct vcpu *vcpu, gva_t linear, uint32_t mode)
+{
+	struct code_region *region = vcpu->insn_cache.recent;
+
+	if (likely(region && region_holds(vcpu, region, linear, mode)))
+		return region->code + (linear - region->start);
+	return search_regions(vcpu, linear, mode);
+}
+
+static void fill_trail(struct walk_trail *trail, const struct walk_trail *walked)
+{
+	unsigned int i;
+
+	*trail = *walked;
+	for (i = trail->count; i < TRAIL_STEPS; i++) {
+		trail->steps[i].value = 0;
+		trail->steps[i].entry = &trail->steps[i].value;
+	}
+}
+
+/*
+ * Remember the piece around `linear`: from the start of the guest's page, if the host has it in
+ * one piece with this address, else from the start of the 4 KiB; to the end of the shorter one.
+ */
+static void remember_region(struct vcpu *vcpu, gva_t linear, gpa_t gpa,
+	const struct walk_trail *trail)
+{
+	struct insn_cache *cache = &vcpu->insn_cache;
+	struct code_region *region = &cache->regions[cache->next % CODE_REGIONS];
+	uint64_t offset = linear & (trail->page_bytes - 1), contiguous;
+	const uint8_t *code = guest_memory_ptr(&vcpu->vm->memory, gpa - offset, &contiguous);
+
+	region->bytes = 0;
+	if (!code || contiguous <= offset) {
+		offset = linear & PAGE_MASK;
+		code = guest_memory_ptr(&vcpu->vm->memory, gpa - offset, &contiguous);
+	}
+	contiguous = MIN(contiguous, trail->page_bytes - ((linear - offset) & (trail->page_bytes - 1)));
+	if (!code || contiguous < INSN_MAX_BYTES)
+		return;
+	region->start = linear - offset;
+	region->mode = site_mode(vcpu);
+	region->cr4 = vcpu->special.cr4;
+	region->cr3 = vcpu->special.cr3;
+	region->efer = vcpu->special.efer;
+	region->generation = memory_generation(vcpu);
+	region->code = code;
+	fill_trail(&region->trail, trail);
+	region->bytes = contiguous - (INSN_MAX_BYTES - 1);
+	cache->recent = region;
+	cache->next++;
+}
+
+/* ---- the slow way ---- */
+
+/*
+ * Code at a linear address. 0; -EFAULT with the #PF's error code; -EAGAIN without host memory;
+ * -ENOTSUP when it is not RAM. Good to the end of the 4 KiB.
+ */
+static int find_code(struct vcpu *vcpu, gva_t linear, const uint8_t **code, uint32_t *error)
+{
+	struct walk_trail trail;
+	gpa_t gpa;
+	int err = guest_walk(vcpu, linear, fetch_access(vcpu), &gpa, error, &trail);
+
+	if (err)
+		return err;
+	*code = guest_memory_ptr(&vcpu->vm->memory, gpa, NULL);
+	if (unlikely(!*code))
+		return guest_memory_is_ram(&vcpu->vm->memory, gpa) ? -EAGAIN : -ENOTSUP;
+	if (trail.page_bytes)
+		remember_region(vcpu, linear, gpa, &trail);
+	return 0;
+}
+
+/* The rest of the bytes from the next page, if it is there. */
+static void fetch_second_page(struct vcpu *vcpu, struct fetched *fetched)
+{
 	const uint8_t *code;
 	uint32_t error;
+	gva_t next = linear_after(fetched->linear, fetched->count, mode_bits(vcpu));
 
-	if (guest_mode_bits(vcpu) != 64)
-		next = (uint32_t)next;
 	if (find_code(vcpu, next, &code, &error))
 		return;
-	memcpy(to + *count, code, limit - *count);
-	*count = limit;
+	memcpy(fetched->bytes + fetched->count, code, fetched->limit - fetched->count);
+	fetched->count = fetched->limit;
+}
+
+static int fetch(struct vcpu *vcpu, struct fetched *fetched)
+{
+	const uint8_t *code;
+	uint32_t error;
+	int err;
+
+	fetched->limit = code_position(vcpu, mode_bits(vcpu), &fetched->linear);
+	if (unlikely(fetched->limit == 0)) {
+		vcpu_inject_gp(vcpu);
+		return -EFAULT;
+	}
+	err = find_code(vcpu, fetched->linear, &code, &error);
+	if (unlikely(err)) {
+		if (err == -EFAULT)
+			vcpu_inject_page_fault(vcpu, fetched->linear, error);
+		else if (err == -EAGAIN)
+			vm_stop(vcpu->vm, VM_STOP_FAULT, 0, "the host has no memory left for it");
+		return err;
+	}
+	fetched->count = MIN(fetched->limit, PAGE_SIZE - (fetched->linear & PAGE_MASK));
+	memcpy(fetched->bytes, code, fetched->count);
+	if (fetched->count < fetched->limit)
+		fetch_second_page(vcpu, fetched);
+	return 0;
 }
 
 int guest_fetch(struct vcpu *vcpu, uint8_t bytes[15], size_t *count)
 {
-	const uint8_t *code = NULL;
-	uint32_t error = 0;
-	size_t limit, offset;
+	struct fetched fetched;
+	int err;
+
+	vcpu_need(vcpu, FETCH_REGISTERS);
+	err = fetch(vcpu, &fetched);
+	if (err)
+		return err;
+	memcpy(bytes, fetched.bytes, fetched.count);
+	*count = fetched.count;
+	return 0;
+}
+
+/* ---- decoding ---- */
+
+static inline struct insn_site *site_at(struct vcpu *vcpu, gva_t linear)
+{
+	return &vcpu->insn_cache.sites[(linear ^ linear >> 6) & (INSN_SITES - 1)];
+}
+
+/* Decode into the site. 0, -ENODATA, or -EILSEQ. */
+static int fill_site(struct insn_site *site, gva_t linear, uint32_t mode, const uint8_t *bytes,
+	size_t count)
+{
+	int err = insn_decode(&site->insn, bytes, count, mode & (16 | 32 | 64));
+
+	site->mode = 0;
+	if (unlikely(err))
+		return err == -ENODATA ? err : -EILSEQ;
+	site->linear = linear;
+	site->mode = mode;
+	__builtin_memcpy(&site->head, bytes, 8);
+	__builtin_memcpy(&site->tail, bytes + 7, 8);
+	return 0;
+}
+
+/* The byte after those that were fetched is missing: queue its fault. */
+static int missing_byte(struct vcpu *vcpu, const struct fetched *fetched)
+{
+	gpa_t gpa;
+	int err;
+
+	if (fetched->count >= fetched->limit) {
+		vcpu_inject_gp(vcpu);
+		return -EFAULT;
+	}
+	err = guest_translate(vcpu, linear_after(fetched->linear, fetched->count, mode_bits(vcpu)),
+		fetch_access(vcpu), &gpa);
+	return err ? err : 1;
+}
+
+static int decode_slowly(struct vcpu *vcpu, struct insn_site *site)
+{
+	struct fetched fetched = {.count = 0};
+	int err = fetch(vcpu, &fetched);
+
+	if (!err)
+		err = fill_site(site, fetched.linear, site_mode(vcpu), fetched.bytes,
+			fetched.count);
+	return err == -ENODATA ? missing_byte(vcpu, &fetched) : err;
+}
+
+/* 15 bytes are there: decode them, unless that has been done. */
+static inline int decode_known(struct insn_site *site, gva_t linear, uint32_t mode,
+	const uint8_t *code)
+{
+	struct insn_bytes {
+		uint8_t bytes[INSN_MAX_BYTES];
+	} copy;
+	uint64_t head, tail;
+
+	/* Copied once; the guest may be changing them. */
+	__builtin_memcpy(&head, code, 8);
+	__builtin_memcpy(&tail, code + 7, 8);
+	if (likely(site->linear == linear && site->head == head && site->tail == tail &&
+		    site->mode == mode))
+		return 0;
+	__builtin_memcpy(copy.bytes + 7, &tail, 8);
+	__builtin_memcpy(copy.bytes, &head, 8);
+	return fill_site(site, linear, mode, copy.bytes, INSN_MAX_BYTES);
+}
+
+int guest_decode(struct vcpu *vcpu, const struct insn_site **found)
+{
+	const uint8_t *code;
+	struct insn_site *site;
+	gva_t linear;
+	uint32_t mode;
+	size_t limit;
+
+	vcpu_need(vcpu, FETCH_REGISTERS);
+	limit = code_position(vcpu, mode_bits(vcpu), &linear);
+	mode = site_mode(vcpu);
+	site = site_at(vcpu, linear);
+	*found = site;
+	code = known_code(vcpu, linear, mode);
+	if (likely(code && limit == INSN_MAX_BYTES))
+		return decode_known(site, linear, mode, code);
+	return decode_slowly(vcpu, site);
+}
+
+int guest_decode_given(struct vcpu *vcpu, const uint8_t *bytes, size_t count,
+	const struct insn_site **found)
+{
+	uint8_t padded[INSN_MAX_BYTES] = {0};
+	struct insn_site *site;
 	gva_t linear;
 	int err;
 
 	vcpu_need(vcpu, FETCH_REGISTERS);
-	limit = code_position(vcpu, guest_mode_bits(vcpu), &linear);
-	if (unlikely(limit == 0)) {
-		vcpu_inject_gp(vcpu);
-		return -EFAULT;
-	}
-	err = find_code(vcpu, linear, &code, &error);
-	if (unlikely(err))
-		return report(vcpu, err, linear, error);
-	offset = linear & PAGE_MASK;
-	if (likely(limit == INSN_MAX_BYTES && offset <= PAGE_SIZE - INSN_MAX_BYTES)) {
-		__builtin_memcpy(bytes, code + offset, 8);
-		__builtin_memcpy(bytes + 7, code + offset + 7, 8);
-		*count = INSN_MAX_BYTES;
-		return 0;
-	}
-	*count = MIN(limit, PAGE_SIZE - offset);
-	memcpy(bytes, code + offset, *count);
-	if (*count < limit)
-		fetch_second_page(vcpu, linear, bytes, limit, count);
-	return 0;
-}
-
-int guest_fetch_fault(struct vcpu *vcpu, size_t count)
-{
-	gva_t linear, next;
-	size_t limit = code_position(vcpu, guest_mode_bits(vcpu), &linear);
-	gpa_t gpa;
-
-	if (count >= limit) {
-		vcpu_inject_gp(vcpu);
-		return -EFAULT;
-	}
-	next = linear + count;
-	if (guest_mode_bits(vcpu) != 64)
-		next = (uint32_t)next;
-	return guest_translate(vcpu, next, fetch_access(vcpu), &gpa);
+	code_position(vcpu, mode_bits(vcpu), &linear);
+	site = site_at(vcpu, linear);
+	*found = site;
+	count = MIN(count, INSN_MAX_BYTES);
+	if (count == INSN_MAX_BYTES)
+		return decode_known(site, linear, site_mode(vcpu), bytes);
+	memcpy(padded, bytes, count);
+	err = fill_site(site, linear, site_mode(vcpu), padded, count);
+	return err ? decode_slowly(vcpu, site) : 0; /* too few, or so it seems: ask memory */
 }

@@ -32,7 +32,20 @@ struct walk {
 	uint64_t values[MAX_LEVELS];
 	unsigned int leaf;               /* level of the leaf */
 	uint64_t rights;                 /* all entries' bits ANDed, and NX ORed */
+	gpa_t block;                     /* guest memory that is contiguous in the host's, */
+	uint64_t block_bytes;
+	uint8_t *block_host;             /* found for the last entry */
 };
+
+gpa_t guest_walk_root(const struct vcpu *vcpu, gva_t linear)
+{
+	const struct special_regs *special = &vcpu->special;
+
+	if (!(special->efer & EFER_LMA))
+		return (special->cr3 & 0xffffffe0ULL) + (linear >> 30 & 3) * 8;
+	return (special->cr3 & PTE_ADDRESS) +
+		(linear >> (special->cr4 & CR4_LA57 ? 48 : 39) & 0x1ff) * 8;
+}
 
 bool guest_ram_writable(const struct vcpu *vcpu, gpa_t gpa)
 {
@@ -92,10 +105,24 @@ static uint64_t reserved_at(const struct walk *walk, unsigned int level, uint64_
 	return 0;
 }
 
+/* An entry in host memory. Tables often lie near each other: then the last answer serves again. */
+static inline void *entry_ptr(struct walk *walk, gpa_t gpa)
+{
+	if (gpa - walk->block < walk->block_bytes)
+		return walk->block_host + (gpa - walk->block);
+	walk->block_host =
+		guest_memory_ptr(&walk->vcpu->vm->memory, gpa & ~PAGE_MASK, &walk->block_bytes);
+	walk->block = gpa & ~PAGE_MASK;
+	if (likely(walk->block_host))
+		return walk->block_host + (gpa & PAGE_MASK);
+	walk->block_bytes = 0;
+	return NULL;
+}
+
 /* One entry, read once; what is not RAM reads as all ones. */
 static inline int read_entry(struct walk *walk, unsigned int level, gpa_t gpa)
 {
-	void *entry = guest_memory_ptr(&walk->vcpu->vm->memory, gpa, NULL);
+	void *entry = entry_ptr(walk, gpa);
 
 	walk->entries[level] = entry;
 	walk->addresses[level] = gpa;
@@ -213,12 +240,12 @@ static bool access_allowed(const struct walk *walk)
  * Set bits in one entry, unless it has changed meanwhile: then the walk is to be repeated. Tables
  * in read-only memory stay as they are.
  */
-static bool set_bits(struct walk *walk, unsigned int level, uint64_t bits)
+static bool change_entry(struct walk *walk, unsigned int level, uint64_t bits)
 {
 	uint64_t value = walk->values[level];
 	uint32_t narrow = value;
 
-	if (likely((value & bits) == bits) || !walk->entries[level] ||
+	if (!walk->entries[level] ||
 		!guest_ram_writable(walk->vcpu, walk->addresses[level]))
 		return true;
 	walk->values[level] = value | bits;
@@ -229,12 +256,21 @@ static bool set_bits(struct walk *walk, unsigned int level, uint64_t bits)
 		(uint32_t)(narrow | bits), false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
+static inline bool set_bits(struct walk *walk, unsigned int level, uint64_t bits)
+{
+	return likely((walk->values[level] & bits) == bits) || change_entry(walk, level, bits);
+}
+
 static bool set_accessed_and_dirty(struct walk *walk)
 {
 	/* The three-level format keeps no such bits in its directory pointers. */
 	unsigned int level, top = walk->levels == 3 ? 2 : walk->levels;
 	uint64_t leaf_bits = PTE_ACCESSED | (walk->access & ACCESS_WRITE ? PTE_DIRTY : 0);
 
+	/* The rights have all entries' accessed bits ANDed, too. */
+	if (likely(walk->rights & PTE_ACCESSED &&
+		    (walk->values[walk->leaf] & leaf_bits) == leaf_bits))
+		return true;
 	for (level = top - 1; level > walk->leaf; level--) {
 		if (!set_bits(walk, level, PTE_ACCESSED))
 			return false;
@@ -242,20 +278,16 @@ static bool set_accessed_and_dirty(struct walk *walk)
 	return set_bits(walk, walk->leaf, leaf_bits);
 }
 
+/* The narrow format leaves none: its entries are of another size. */
 static void leave_trail(const struct walk *walk, struct walk_trail *trail)
 {
 	unsigned int level;
 
 	trail->count = 0;
-	if (!walk->wide)
-		return;
-	for (level = walk->levels; level-- > walk->leaf;) {
-		if (!walk->entries[level]) {
-			trail->count = 0;
-			return;
-		}
-		trail->entries[trail->count] = walk->entries[level];
-		trail->values[trail->count++] = walk->values[level];
+	trail->page_bytes = walk->wide ? BIT(12 + 9 * walk->leaf) : 0;
+	for (level = walk->levels; walk->wide && level-- > walk->leaf;) {
+		trail->steps[trail->count].entry = walk->entries[level];
+		trail->steps[trail->count++].value = walk->values[level];
 	}
 }
 
@@ -275,12 +307,15 @@ int guest_walk(struct vcpu *vcpu, gva_t linear, uint64_t access, gpa_t *gpa, uin
 
 	if (!(vcpu->special.cr0 & CR0_PG)) {
 		*gpa = (uint32_t)linear;
-		if (trail)
+		if (trail) {
 			trail->count = 0;
+			trail->page_bytes = LARGE_PAGE_SIZE;
+		}
 		return 0;
 	}
 	*error = 0;
 	walk.vcpu = vcpu;
+	walk.block = walk.block_bytes = 0;
 	walk.linear = linear;
 	walk.access = access;
 	walk.levels = paging_levels(&vcpu->special);

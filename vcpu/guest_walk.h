@@ -20,6 +20,9 @@
 int guest_walk(struct vcpu *vcpu, gva_t linear, uint64_t access, gpa_t *gpa, uint32_t *error,
 	struct walk_trail *trail) __must_check;
 
+/* Where the walk of the three formats with wide entries begins: its first entry. */
+gpa_t guest_walk_root(const struct vcpu *vcpu, gva_t linear);
+
 /* Is this RAM that the guest may write? */
 bool guest_ram_writable(const struct vcpu *vcpu, gpa_t gpa);
 

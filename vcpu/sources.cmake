@@ -19,6 +19,7 @@ set(VCPU_EMULATE_SOURCES
 	vcpu/emulate.c
 	vcpu/emulate_alu.c
 	vcpu/emulate_bits.c
+	vcpu/emulate_fast.c
 	vcpu/emulate_flags.c
 	vcpu/emulate_length.c
 	vcpu/emulate_move.c

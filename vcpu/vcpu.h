@@ -11,8 +11,8 @@
 #include "lib/list.h"
 #include "vcpu/event.h"
 #include "vcpu/exit.h"
-#include "vcpu/fetch_cache.h"
 #include "vcpu/hw.h"
+#include "vcpu/insn_cache.h"
 #include "vcpu/regs.h"
 
 struct vm;
@@ -80,7 +80,7 @@ struct vcpu {
 	void *fpu;                   /* [I] XSAVE area, 64-byte aligned; in the CPU while loaded */
 	uint64_t dr[4];              /* DR0-DR3 while not loaded */
 	struct vcpu_msrs msrs;
-	struct fetch_cache fetch_cache; /* own CPU; see vcpu/guest_fetch.c */
+	struct insn_cache insn_cache; /* own CPU */
 
 	struct list run_link;        /* [sched] */
 	uint64_t slice_end_tsc;      /* own CPU */

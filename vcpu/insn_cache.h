@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What is remembered about the code that recently made the guest exit: where in host memory it is,
+ * and how it decodes. Nothing of it is trusted: each use reads the entries of the guest's page
+ * tables and the bytes of the code again and compares, so that the guest needs no flush to be
+ * seen. What is saved is the search for both, and the decoding.
+ */
+#ifndef BALLAST_VCPU_INSN_CACHE_H
+#define BALLAST_VCPU_INSN_CACHE_H
+
+#include "vcpu/insn.h"
+
+#define INSN_SITES 64 /* a power of two */
+#define CODE_REGIONS 8
+#define TRAIL_STEPS 5
+
+/* The entries a walk went through, so that the same walk can be repeated cheaply. */
+struct walk_trail {
+	struct trail_step {
+		const uint64_t *entry; /* in host memory */
+		uint64_t value;
+	} steps[TRAIL_STEPS];          /* root first */
+	unsigned int count;
+	uint64_t page_bytes;           /* that the leaf maps */
+};
+
+/* Linear memory that is one piece in the guest's tables and in host memory. */
+struct code_region {
+	gva_t start;
+	uint64_t bytes;         /* 0: empty */
+	uint32_t mode;          /* SITE_... below */
+	uint32_t cr4;           /* the low half, which is all of it */
+	uint64_t cr3, efer;
+	uint64_t generation;    /* of the guest's memory, into which the pointers lead */
+	const uint8_t *code;    /* of `start` */
+	struct walk_trail trail;
+};
+
+/* One instruction. */
+struct insn_site {
+	gva_t linear;
+	uint32_t mode;          /* 0: empty */
+	uint64_t head, tail;    /* bytes 0-7 and 7-14 as they were decoded */
+	struct insn insn;
+} __aligned(128);               /* indexing is a shift */
+
+struct insn_cache {
+	struct code_region regions[CODE_REGIONS];
+	struct code_region *recent; /* the region that was good last; NULL: none */
+	unsigned int next;      /* region to be replaced */
+	struct insn_site sites[INSN_SITES];
+};
+
+/* mode: 16, 32 or 64, and these. */
+#define SITE_USER BIT(8)
+#define SITE_PAGING BIT(9)
+
+#endif
