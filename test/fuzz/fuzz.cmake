@@ -2,7 +2,8 @@
 #
 # Fuzz targets: libFuzzer with ASan and UBSan, built by Clang whatever compiles the rest. One call:
 #
-#   ballast_fuzz(NAME SOURCES test/fuzz/fuzz_NAME.c lib/x.c ... [SECONDS 20] [MAX_BYTES 4096])
+#   ballast_fuzz(NAME SOURCES test/fuzz/fuzz_NAME.c lib/x.c ... [SECONDS 20] [MAX_BYTES 4096]
+#                [DEFINITIONS X ...])
 #
 # makes the program fuzz_NAME and the test fuzz.NAME (label fuzz), which runs for that long from
 # the seeds in test/fuzz/corpus/NAME, if there are any. What crashed is left in the build folder's
@@ -28,7 +29,7 @@ if(NOT FUZZ_WORKS)
 endif()
 
 function(ballast_fuzz name)
-	cmake_parse_arguments(arg "" "SECONDS;MAX_BYTES" "SOURCES" ${ARGN})
+	cmake_parse_arguments(arg "" "SECONDS;MAX_BYTES" "SOURCES;DEFINITIONS" ${ARGN})
 	if(NOT FUZZ_WORKS)
 		return()
 	endif()
@@ -41,12 +42,13 @@ function(ballast_fuzz name)
 	set(folder ${CMAKE_BINARY_DIR}/fuzz/${name})
 	file(MAKE_DIRECTORY ${folder}/found)
 	set(objects)
+	list(TRANSFORM arg_DEFINITIONS PREPEND -D)
 	foreach(source ${arg_SOURCES})
 		string(REPLACE / _ object ${source})
 		set(object ${folder}/${object}.o)
 		add_custom_command(OUTPUT ${object}
-			COMMAND ${FUZZ_CLANG} ${FUZZ_FLAGS} -DBALLAST_UNIT_TEST -I${CMAKE_SOURCE_DIR}
-				-MD -MF ${object}.d -c ${CMAKE_SOURCE_DIR}/${source} -o ${object}
+			COMMAND ${FUZZ_CLANG} ${FUZZ_FLAGS} -DBALLAST_UNIT_TEST ${arg_DEFINITIONS}
+				-I${CMAKE_SOURCE_DIR} -MD -MF ${object}.d -c ${CMAKE_SOURCE_DIR}/${source} -o ${object}
 			DEPENDS ${CMAKE_SOURCE_DIR}/${source} DEPFILE ${object}.d
 			COMMENT "Clang, for fuzzing: ${source}" VERBATIM)
 		list(APPEND objects ${object})
