@@ -26,6 +26,7 @@ PROMPT = "ballast> "
 ESCAPES = re.compile(r"\x1b(?:\[[0-9;?=]*[ -/]*[@-~]|[()][A-Za-z0-9]|[=>78cDEHMNOZ])")
 # An escape sequence of which the rest has not arrived yet.
 PARTIAL_ESCAPE = re.compile(r"\x1b(?:\[[0-9;?=]*[ -/]*|[()])?$")
+CONTROLS = re.compile(r"[\x00-\x07\x0b-\x1f]")  # all but backspace, tab and newline
 BOCHS_CHATTER = re.compile(r"\] (?:RDMSR: Read|WRMSR: |read from port|write to port)")
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -153,7 +154,7 @@ class Machine:
         self._pending = text[partial.start() :] if partial else ""
         if partial:
             text = text[: partial.start()]
-        self.text += ESCAPES.sub("", text).replace("\r", "").replace("\0", "")
+        self.text += CONTROLS.sub("", ESCAPES.sub("", text))
 
     def follow_reset(self):
         """Bochs only: when the machine was reset, end it or start it anew. False: it has ended.
