@@ -29,6 +29,8 @@
 #define APIC_TIMER_DIVIDE 0x3e0
 
 #define LVT_MASKED BIT(16)
+#define LVT_MODE (7 << 8)
+#define LVT_SMI (2 << 8)
 #define LVT_NMI (4 << 8)
 #define LVT_TSC_DEADLINE (2 << 17)
 #define SVR_ENABLE BIT(8)
@@ -158,7 +160,8 @@ void apic_init_cpu(void)
 	apic_write(APIC_LVT_ERROR, IRQ_VECTOR_ERROR);
 	if (highest_lvt >= 4)
 		apic_write(APIC_LVT_PMC, LVT_MASKED | IRQ_VECTOR_SPURIOUS);
-	if (highest_lvt >= 5)
+	/* The firmware may watch the temperature by SMI: that is left to it. */
+	if (highest_lvt >= 5 && (apic_read(APIC_LVT_THERMAL) & LVT_MODE) != LVT_SMI)
 		apic_write(APIC_LVT_THERMAL, LVT_MASKED | IRQ_VECTOR_SPURIOUS);
 	apic_write(APIC_ESR, 0);
 	apic_write(APIC_TIMER_DIVIDE, TIMER_DIVIDE_BY_1);

@@ -18,8 +18,8 @@ struct table_pointer {
 	uint64_t base;
 } __packed;
 
-/* host/trap_entry.asm: stubs of vectors 0 to 0x3f and 0xf0 to 0xff. */
-extern const uint8_t trap_stubs_low[], trap_stubs_high[];
+/* host/trap_entry.asm: stubs of vectors 0 to 0x3f and 0xf0 to 0xff, and one for the others. */
+extern const uint8_t trap_stubs_low[], trap_stubs_high[], trap_stub_other[];
 
 static struct gate idt[256] __aligned(PAGE_SIZE);
 
@@ -79,6 +79,8 @@ void descriptor_init_idt(void)
 {
 	for (unsigned int v = 0; v <= IRQ_VECTOR_LAST; v++)
 		set_gate(v, trap_stubs_low + v * STUB_BYTES, 0);
+	for (unsigned int v = IRQ_VECTOR_LAST + 1; v < IRQ_VECTOR_HIGH; v++)
+		set_gate(v, trap_stub_other, 0);
 	for (unsigned int v = IRQ_VECTOR_HIGH; v < 256; v++)
 		set_gate(v, trap_stubs_high + (v - IRQ_VECTOR_HIGH) * STUB_BYTES, 0);
 	idt[VECTOR_DF].ist = IST_DOUBLE_FAULT;

@@ -8,6 +8,7 @@
 #include "host/machine.h"
 #include "host/panic.h"
 #include "host/serial.h"
+#include "host/trap.h"
 #include "host/x86.h"
 
 /* EFI_RESET_TYPE (UEFI specification, "ResetSystem()"). */
@@ -20,6 +21,7 @@ enum efi_reset {
 #define SLEEP_TYPE_SHIFT 10
 #define SLEEP_TYPE_MASK (7 << SLEEP_TYPE_SHIFT)
 #define WAIT_NS (500 * NS_PER_MS)
+#define CANNOT_POWER_OFF "This machine does not power itself off: switch it off now.\r\n"
 
 static void wait(void)
 {
@@ -29,7 +31,8 @@ static void wait(void)
 		__builtin_ia32_pause();
 }
 
-static void firmware_reset(enum efi_reset type)
+/* Firmware that faults in ResetSystem ends at `otherwise`. */
+static void firmware_reset(enum efi_reset type, void (*otherwise)(void))
 {
 	void __attribute__((ms_abi)) (*reset_system)(uint32_t type, uint64_t status,
 						     uint64_t bytes, void *data);
@@ -37,6 +40,7 @@ static void firmware_reset(enum efi_reset type)
 	if (!machine.reset_system)
 		return;
 	reset_system = (void *)(uintptr_t)machine.reset_system;
+	trap_set_escape(otherwise);
 	reset_system(type, 0, 0, NULL);
 	wait();
 }
@@ -78,20 +82,17 @@ static void last_words(void)
 	panic_stop_others();
 }
 
-void machine_power_off(void)
+/* What is left when the firmware's way returned, or broke. */
+static void __noreturn power_off_by_hardware(void)
 {
-	last_words();
-	firmware_reset(EFI_RESET_SHUTDOWN);
 	acpi_power_off();
-	serial_write_panic("This machine does not power itself off: switch it off now.\r\n", 60);
+	serial_write_panic(CANNOT_POWER_OFF, sizeof(CANNOT_POWER_OFF) - 1);
 	for (;;)
 		__asm__ volatile("cli; hlt");
 }
 
-void machine_reboot(void)
+static void __noreturn reboot_by_hardware(void)
 {
-	last_words();
-	firmware_reset(EFI_RESET_COLD);
 	if (machine.acpi.reset_port.port) {
 		out8(machine.acpi.reset_port.port, machine.acpi.reset_value);
 		wait();
@@ -104,4 +105,18 @@ void machine_reboot(void)
 	triple_fault();
 	for (;;)
 		__asm__ volatile("cli; hlt");
+}
+
+void machine_power_off(void)
+{
+	last_words();
+	firmware_reset(EFI_RESET_SHUTDOWN, power_off_by_hardware);
+	power_off_by_hardware();
+}
+
+void machine_reboot(void)
+{
+	last_words();
+	firmware_reset(EFI_RESET_COLD, reboot_by_hardware);
+	reboot_by_hardware();
 }

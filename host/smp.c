@@ -48,6 +48,7 @@ static unsigned int online_count = 1;
 static void (*secondary_main)(void);
 static uint64_t boot_tsc_adjust;
 static bool has_tsc_adjust;
+static uint64_t secondary_tsc; /* what the CPU that started last read */
 
 unsigned int cpu_count(void)
 {
@@ -91,6 +92,7 @@ static void __noreturn secondary_entry(struct cpu *cpu)
 	if (has_tsc_adjust)
 		wrmsr(MSR_TSC_ADJUST, boot_tsc_adjust);
 	apic_init_cpu();
+	secondary_tsc = clock_tsc();
 	__atomic_store_n(&cpu->online, true, __ATOMIC_RELEASE);
 	secondary_main();
 	for (;;)
@@ -159,9 +161,20 @@ static bool start_cpu(struct cpu *cpu)
 	return false;
 }
 
+/* All CPUs' counters must agree: the reading lies between the start of the CPU and now. */
+static void check_tsc(const struct cpu *cpu, uint64_t before)
+{
+	uint64_t now = clock_tsc();
+
+	if (secondary_tsc < before || secondary_tsc > now)
+		log_line("cpu %u: its TSC is %ld ticks off, time on it will be wrong", cpu->id,
+			 (long)(secondary_tsc - now));
+}
+
 static void start_all(void)
 {
 	for (size_t i = 1; i < machine.cpu_count; i++) {
+		uint64_t before = clock_tsc();
 		struct cpu *cpu;
 
 		if (!apic_is_x2apic() && machine.apic_ids[i] > 0xfe) {
@@ -178,6 +191,7 @@ static void start_all(void)
 			log_line("cpu with APIC id %u does not start: left out", cpu->apic_id);
 			continue;
 		}
+		check_tsc(cpu, before);
 		cpus[online_count] = cpu;
 		__atomic_store_n(&online_count, online_count + 1, __ATOMIC_RELEASE);
 	}
@@ -187,6 +201,9 @@ void smp_init(void (*main)(void))
 {
 	cpus[0] = this_cpu();
 	secondary_main = main;
+	if (machine.acpi.cpus_beyond)
+		log_line("%zu CPUs more than Ballast can use are left out",
+			 machine.acpi.cpus_beyond);
 	if (machine.cpu_count <= 1)
 		return;
 	if (!machine.trampoline) {

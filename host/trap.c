@@ -12,6 +12,27 @@ struct fixup {
 
 extern const struct fixup image_fixups[], image_fixups_end[];
 
+static struct cpu *escape_cpu; /* whose next exception goes to escape_to; NULL: nobody's */
+static void (*escape_to)(void);
+
+void trap_set_escape(void (*escape)(void))
+{
+	escape_to = escape;
+	escape_cpu = this_cpu();
+}
+
+static bool apply_escape(struct trap_frame *frame)
+{
+	if (!escape_cpu || escape_cpu != this_cpu())
+		return false;
+	escape_cpu = NULL;
+	frame->rip = (uint64_t)(uintptr_t)escape_to;
+	/* As after a call. */
+	frame->rsp = this_cpu()->stack_top - 8;
+	frame->rflags &= ~(RFLAGS_IF | RFLAGS_DF | RFLAGS_TF);
+	return true;
+}
+
 static bool apply_fixup(struct trap_frame *frame)
 {
 	for (const struct fixup *f = image_fixups; f < image_fixups_end; f++) {
@@ -49,6 +70,8 @@ void trap_exception(struct trap_frame *frame)
 		return;
 	}
 	if (frame->vector != VECTOR_DF && frame->vector != VECTOR_MC && apply_fixup(frame))
+		return;
+	if (apply_escape(frame))
 		return;
 	panic_trap(frame, name ? name : "unexpected exception");
 }

@@ -48,6 +48,14 @@ trap_stubs_high:
 	%assign vector vector + 1
 %endrep
 
+; All other vectors: nobody asks for them, but firmware may have left one pending.
+align STUB_BYTES, int3
+global trap_stub_other
+trap_stub_other:
+	push byte 0
+	push dword 0x40
+	jmp interrupt
+
 align 16
 exception:
 	push rax
