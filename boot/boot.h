@@ -32,8 +32,8 @@ void files_load(void);
 void processors_find(void);
 
 /*
- * End the firmware's boot services; on success nothing of the firmware may be called any more and
- * interrupts are off. Fills machine.mappings, machine.ram_bytes and the trampoline.
+ * End the firmware's boot services; on success nothing of the firmware may be called any more, and
+ * `firmware` is NULL. Fills machine.mappings, machine.ram_bytes and the trampoline.
  */
 EFI_STATUS memmap_exit_boot_services(void);
 /* The largest run of memory that was free even for the firmware. */

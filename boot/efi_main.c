@@ -84,5 +84,6 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *table)
 	status = memmap_exit_boot_services();
 	if (status != EFI_SUCCESS)
 		return refuse("the firmware does not hand over its memory (ExitBootServices)");
+	__asm__ volatile("cli" : : : "memory");
 	leave_firmware();
 }

@@ -47,9 +47,11 @@ static EFI_STATUS get_map(void)
 
 static EFI_STATUS make_room(void)
 {
-	EFI_STATUS status = get_map(); /* too small: tells the size */
 	EFI_PHYSICAL_ADDRESS memory;
+	EFI_STATUS status;
 
+	map.room = 0;
+	status = get_map(); /* too small: tells the size */
 	if (status != EFI_BUFFER_TOO_SMALL)
 		return EFI_DEVICE_ERROR;
 	map.room = ROUND_UP(map.bytes + MAP_SLACK_ENTRIES * map.entry_bytes, PAGE_SIZE);
@@ -121,9 +123,10 @@ static bool mapping_kind(const EFI_MEMORY_DESCRIPTOR *entry, enum machine_mappin
 /* False when the list is full. */
 static bool add_mapping(struct memory_range range, enum machine_mapping_kind kind)
 {
-	struct machine_mapping *last = &machine.mappings[machine.mapping_count - 1];
+	struct machine_mapping *last = machine.mapping_count
+		? &machine.mappings[machine.mapping_count - 1] : NULL;
 
-	if (machine.mapping_count && last->kind == kind &&
+	if (last && last->kind == kind &&
 	    last->range.start + last->range.bytes == range.start) {
 		last->range.bytes += range.bytes;
 	} else if (machine.mapping_count < ARRAY_SIZE(machine.mappings)) {
@@ -167,7 +170,6 @@ EFI_STATUS memmap_exit_boot_services(void)
 			break;
 		status = firmware->BootServices->ExitBootServices(firmware_image, map.key);
 		if (status == EFI_SUCCESS) {
-			__asm__ volatile("cli" : : : "memory");
 			firmware = NULL;
 			sort_map();
 			make_mappings();
@@ -194,11 +196,12 @@ struct memory_range memmap_largest_unused(void)
 
 static void add_free(hpa_t start, hpa_t end)
 {
-	struct memory_range *last = &machine.memory[machine.memory_count - 1];
+	struct memory_range *last = machine.memory_count
+		? &machine.memory[machine.memory_count - 1] : NULL;
 
 	if (start >= end)
 		return;
-	if (machine.memory_count && last->start + last->bytes == start)
+	if (last && last->start + last->bytes == start)
 		last->bytes += end - start;
 	else if (machine.memory_count < ARRAY_SIZE(machine.memory))
 		machine.memory[machine.memory_count++] =

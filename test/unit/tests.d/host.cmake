@@ -2,3 +2,12 @@
 ballast_unit_test(frame SOURCES test/unit/test_frame.c host/frame.c host/heap.c host/page.c)
 ballast_unit_test(timer SOURCES test/unit/test_timer.c host/timer.c)
 ballast_unit_test(host_acpi SOURCES test/unit/test_acpi.c host/acpi.c)
+
+# boot/memmap.c speaks with the firmware: GNU-EFI's headers, and its calling convention.
+find_path(EFI_TEST_INCLUDE efi.h PATH_SUFFIXES efi)
+if(EFI_TEST_INCLUDE)
+	ballast_unit_test(memmap SOURCES test/unit/test_memmap.c boot/memmap.c
+		DEFINITIONS GNU_EFI_USE_MS_ABI)
+	target_include_directories(unit_memmap SYSTEM PRIVATE ${EFI_TEST_INCLUDE}
+		${EFI_TEST_INCLUDE}/x86_64)
+endif()
