@@ -60,11 +60,13 @@ static unsigned int input_of_rank(const struct pic_chip *chip, unsigned int rank
 /* The input that is to interrupt now, or -1. */
 static int pending_input(const struct pic *pic, const struct pic_chip *chip)
 {
+	uint8_t requests = chip->irr & ~chip->imr;
 	uint8_t serving = chip->isr;
-	unsigned int rank = best_rank(chip, chip->irr & ~chip->imr);
+	unsigned int rank;
 
-	if (rank == 8)
+	if (!requests)
 		return -1;
+	rank = best_rank(chip, requests);
 	/* Special mask mode: a masked input that is being served holds nobody back. */
 	if (chip->special_mask)
 		serving &= ~chip->imr;

@@ -18,15 +18,23 @@ static size_t upper_bound(const struct io_bus *bus, uint64_t address)
 	return low;
 }
 
-static struct io_region *find(const struct io_bus *bus, uint64_t address)
+static bool contains(const struct io_region *region, uint64_t address)
 {
-	size_t above = upper_bound(bus, address);
-	struct io_region *region;
+	return address - region->start < region->length;
+}
 
-	if (above == 0)
+/* Accesses come in runs to one device: the last one is tried before the search. */
+static struct io_region *find(struct io_bus *bus, uint64_t address)
+{
+	size_t above;
+
+	if (bus->last && contains(bus->last, address))
+		return bus->last;
+	above = upper_bound(bus, address);
+	if (above == 0 || !contains(bus->regions[above - 1], address))
 		return NULL;
-	region = bus->regions[above - 1];
-	return address - region->start < region->length ? region : NULL;
+	bus->last = bus->regions[above - 1];
+	return bus->last;
 }
 
 int io_bus_add(struct io_bus *bus, struct io_region *region)
@@ -61,6 +69,7 @@ void io_bus_remove(struct io_bus *bus, struct io_region *region)
 	if (i == bus->count)
 		return;
 	bus->count--;
+	bus->last = NULL;
 	for (; i < bus->count; i++)
 		bus->regions[i] = bus->regions[i + 1];
 }
@@ -128,6 +137,8 @@ uint64_t io_bus_read(struct io_bus *bus, uint64_t address, unsigned int size)
 
 	if (likely(region && takes_whole(region, address - region->start, size)))
 		return region->read(region, address - region->start, size) & byte_mask(size);
+	if (!region && size == 1)
+		return 0xff;
 	return read_pieces(bus, address, size);
 }
 
@@ -137,6 +148,6 @@ void io_bus_write(struct io_bus *bus, uint64_t address, unsigned int size, uint6
 
 	if (likely(region && takes_whole(region, address - region->start, size)))
 		region->write(region, address - region->start, size, value & byte_mask(size));
-	else
+	else if (region || size > 1)
 		write_pieces(bus, address, size, value);
 }

@@ -23,6 +23,7 @@ struct io_region {
 struct io_bus {
 	struct io_region *regions[IO_BUS_REGIONS]; /* [I] once the VM runs; sorted by start */
 	size_t count;                              /* [I] */
+	struct io_region *last;                    /* [vm.lock] found last, or NULL */
 };
 
 /* -EEXIST when it overlaps another region, -ENOSPC, -EINVAL when it is empty or wraps. */

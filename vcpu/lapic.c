@@ -10,13 +10,16 @@
 
 static int highest(const uint64_t words[LAPIC_VECTOR_WORDS])
 {
-	for (int i = LAPIC_VECTOR_WORDS - 1; i >= 0; i--) {
-		uint64_t word = __atomic_load_n(&words[i], __ATOMIC_ACQUIRE);
+	uint64_t word;
 
-		if (word)
-			return i * 64 + 63 - __builtin_clzll(word);
-	}
-	return -1;
+	if ((word = lapic_load_word(&words[3])))
+		return 255 - __builtin_clzll(word);
+	if ((word = lapic_load_word(&words[2])))
+		return 191 - __builtin_clzll(word);
+	if ((word = lapic_load_word(&words[1])))
+		return 127 - __builtin_clzll(word);
+	word = lapic_load_word(&words[0]);
+	return word ? 63 - __builtin_clzll(word) : -1;
 }
 
 int lapic_create(struct vcpu *vcpu)
@@ -107,8 +110,11 @@ static int service_class(const struct lapic *lapic)
 int lapic_waiting_vector(struct vcpu *vcpu)
 {
 	struct lapic *lapic = vcpu->lapic;
-	int vector = highest(lapic->irr);
+	int vector;
 
+	if (!lapic_any(lapic->irr))
+		return -1;
+	vector = highest(lapic->irr);
 	return (vector >> 4) > service_class(lapic) ? vector : -1;
 }
 
@@ -141,7 +147,7 @@ uint8_t lapic_ppr(struct lapic *lapic)
 
 void lapic_reconsider(struct lapic *lapic)
 {
-	if (highest(lapic->irr) >= 0)
+	if (lapic_any(lapic->irr))
 		vcpu_request(lapic->vcpu, REQUEST_EVENTS);
 }
 
@@ -162,7 +168,8 @@ void lapic_end_interrupt(struct lapic *lapic)
 	if (unlikely(vector < 0))
 		return;
 	lapic->isr[WORD(vector)] &= ~MASK(vector);
-	__atomic_store_n(&lapic->in_service, highest(lapic->isr), __ATOMIC_RELAXED);
+	__atomic_store_n(&lapic->in_service, lapic_any(lapic->isr) ? highest(lapic->isr) : -1,
+		__ATOMIC_RELAXED);
 	if (__atomic_load_n(&lapic->tmr[WORD(vector)], __ATOMIC_RELAXED) & MASK(vector))
 		broadcast_end(lapic->vcpu->vm, vector);
 	lapic_reconsider(lapic);

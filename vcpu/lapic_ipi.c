@@ -8,6 +8,10 @@
 #define BROADCAST 0xffffffffU
 #define BROADCAST_XAPIC 0xffU
 
+#define ICR_SHORTHAND 0xc0000U
+#define ICR_DELIVERY 0x700U
+#define ICR_SELF 0x40000U /* fixed */
+
 enum shorthand { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
 
 static uint32_t x2apic_logical_id(const struct lapic *lapic)
@@ -159,7 +163,7 @@ static bool shorthand_valid(enum shorthand shorthand, enum lapic_delivery delive
 	return shorthand == TO_DESTINATION || delivery == DELIVERY_FIXED;
 }
 
-void lapic_send(struct lapic *lapic, uint64_t icr)
+static void send_message(struct lapic *lapic, uint64_t icr)
 {
 	enum shorthand shorthand = (icr >> 18) & 3;
 	struct apic_message message = {
@@ -179,10 +183,18 @@ void lapic_send(struct lapic *lapic, uint64_t icr)
 		lapic_error(lapic, ESR_SEND_ILLEGAL);
 		return;
 	}
-	if (shorthand == TO_SELF)
-		lapic_send_self(lapic, message.vector);
-	else if (shorthand == TO_DESTINATION)
+	if (shorthand == TO_DESTINATION)
 		lapic_deliver(lapic->vcpu->vm, &message);
 	else
 		send_to_all(lapic, &message, shorthand == TO_ALL);
+}
+
+void lapic_send(struct lapic *lapic, uint64_t icr)
+{
+	/* A vector to itself, by shorthand: short, because some systems do it all the time. */
+	if ((icr & (ICR_SHORTHAND | ICR_DELIVERY)) == ICR_SELF) {
+		lapic_send_self(lapic, icr);
+		return;
+	}
+	send_message(lapic, icr);
 }

@@ -243,7 +243,12 @@ void lapic_mmio_write(struct vcpu *vcpu, uint64_t gpa, unsigned int size, uint64
 
 	if ((offset & 15) || size < 4)
 		return;
-	if (xapic_write(lapic, offset >> 4, value))
+	/* The two that guests write with every interrupt. */
+	if (offset >> 4 == LAPIC_EOI)
+		lapic_end_interrupt(lapic);
+	else if (offset >> 4 == LAPIC_TPR)
+		write_tpr(lapic, value);
+	else if (xapic_write(lapic, offset >> 4, value))
 		lapic_error(lapic, ESR_ILLEGAL_REGISTER);
 }
 
@@ -276,13 +281,19 @@ static uint32_t x2apic_reserved(const struct lapic *lapic, unsigned int index)
 		return 0;
 	case LAPIC_TIMER_DIVIDE:
 		return ~DIVIDE_WRITABLE;
-	default: /* EOI, ESR: zero only */
+	default: /* ESR: zero only; what is not there */
 		return ~0U;
 	}
 }
 
 static int x2apic_write(struct lapic *lapic, unsigned int index, uint64_t value)
 {
+	if (index == LAPIC_EOI) {
+		if (value)
+			return -EIO;
+		lapic_end_interrupt(lapic);
+		return 0;
+	}
 	if (index == LAPIC_ICR) {
 		if (value & ICR_X2APIC_RESERVED)
 			return -EIO;

@@ -107,6 +107,18 @@ static inline bool lapic_software_enabled(const struct lapic *lapic)
 	return __atomic_load_n(&lapic->svr, __ATOMIC_RELAXED) & SVR_ENABLED;
 }
 
+static inline uint64_t lapic_load_word(const uint64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+/* Is any vector in this set? Cheaper than which. (The compiler would not unroll a loop.) */
+static inline bool lapic_any(const uint64_t words[LAPIC_VECTOR_WORDS])
+{
+	return lapic_load_word(&words[3]) | lapic_load_word(&words[2]) |
+		lapic_load_word(&words[1]) | lapic_load_word(&words[0]);
+}
+
 /* Stores to fields that other CPUs read. */
 static inline void lapic_store(uint32_t *field, uint32_t value)
 {
