@@ -33,6 +33,7 @@ enum console_mode {
 	MODE_SHELL,
 	MODE_GUEST,
 	MODE_SETTLE, /* after a guest: input is thrown away */
+	MODE_CLOSED, /* the machine ends: likewise */
 };
 
 static struct {
@@ -319,7 +320,8 @@ static void leave(const char *line)
 	spin_lock(&console.lock);
 	asked = console.queue.query_ns && now < console.queue.query_ns + QUERY_LIFE_NS;
 	console.attached = NULL;
-	console.mode = asked ? MODE_SETTLE : MODE_SHELL;
+	if (console.mode == MODE_GUEST)
+		console.mode = asked ? MODE_SETTLE : MODE_SHELL;
 	queue_reset_terminal(&console.queue);
 	if (line)
 		put_line(line);
@@ -385,6 +387,16 @@ void console_port_ended(struct console_port *port)
 {
 	if (console.attached == port)
 		leave(NULL);
+}
+
+void console_close(void)
+{
+	if (console.attached)
+		leave(NULL);
+	spin_lock(&console.lock);
+	console.mode = MODE_CLOSED;
+	console.prompt = false;
+	spin_unlock(&console.lock);
 }
 
 /* --- Input --- */
@@ -477,6 +489,8 @@ static void serve_input(void)
 			break;
 		case MODE_SETTLE:
 			input.quiet_ns = clock_now_ns();
+			break;
+		case MODE_CLOSED:
 			break;
 		}
 	}

@@ -73,6 +73,8 @@ void console_linef(const char *format, ...) __printf(1, 2);
 bool console_line_if_idle(const char *line);
 /* Output of a command; a newline goes to the start of the next row. */
 void console_print(const char *format, ...) __printf(1, 2);
+/* No prompt and no input any more, lines alone: the machine ends. */
+void console_close(void);
 /* All that was queued is on its way to the serial port; waits, bounded in time. */
 void console_flush(void);
 

@@ -87,6 +87,7 @@ static void read_config(void)
 void mgmt_end(bool reboot)
 {
 	console_line(reboot ? "Ballast: restarting the machine" : "Ballast: switching off");
+	console_close();
 	end.wanted = true;
 	end.reboot = reboot;
 	end.limit_ns = clock_now_ns() + END_LIMIT_NS;

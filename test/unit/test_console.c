@@ -301,6 +301,21 @@ static void a_full_console_says_what_it_lost(void **state)
 	assert_non_null(strstr(fake_serial_sent(), " lines were not shown: the console is too slow)"));
 }
 
+static void a_closed_console_has_no_prompt(void **state)
+{
+	(void)state;
+	type("poweroff\rmem\r");
+	fake_serial_take();
+	executed[0] = '\0';
+	console_close();
+	console_line("vm alpha: stopped");
+	type("mem\r");
+	fake_clock_advance(10 * NS_PER_SEC);
+	poll();
+	assert_string_equal(executed, "");
+	assert_string_equal(fake_serial_take(), "\r\nvm alpha: stopped\r\n");
+}
+
 /* --- A guest has the line --- */
 
 static void attach(struct guest *guest)
@@ -710,6 +725,7 @@ int main(void)
 		TEST(lines_between_answers_start_rows),
 		TEST(long_answers_do_not_block),
 		TEST(a_full_console_says_what_it_lost),
+		TEST(a_closed_console_has_no_prompt),
 		TEST(attached_guest_talks_both_ways),
 		TEST(other_guests_are_kept_for_later),
 		TEST(the_key_leaves_and_nothing_else),
