@@ -21,22 +21,21 @@ static void read_image(void)
 	machine.image_bytes = ROUND_UP(host_phys(image_end), PAGE_SIZE) - machine.image_start;
 }
 
-static void say_everywhere(const char *text)
-{
-	/* A sentence may be longer than a line of the log. */
-	if (*text == '\n')
-		serial_write("\r", 1);
-	serial_write(text, strlen(text));
-	firmware_print("%s", text);
-}
-
-/* The reason stands on both consoles: the operator may sit at either. */
+/*
+ * The reason stands on both consoles: the operator may sit at either. One after the other, because
+ * the firmware's console may be the same serial port. A sentence may be too long for the log.
+ */
 static EFI_STATUS refuse(const char *why)
 {
+	static const char intro[] = "Ballast " BALLAST_VERSION " cannot run on this machine: ";
+
+	firmware_print("%s", intro);
+	firmware_print("%s\n", why);
 	serial_init();
-	say_everywhere("Ballast " BALLAST_VERSION " cannot run on this machine: ");
-	say_everywhere(why);
-	say_everywhere("\n");
+	serial_write("\r\n", 2);
+	serial_write(intro, sizeof(intro) - 1);
+	serial_write(why, strlen(why));
+	serial_write("\r\n", 2);
 	serial_flush();
 	/* Firmware goes on to its next boot option, and may clear the screen. */
 	firmware->BootServices->Stall(REFUSAL_SHOWN_US);
