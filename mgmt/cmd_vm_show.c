@@ -32,10 +32,13 @@ static void show_memory(const struct managed_vm *managed)
 
 static uint64_t run_tsc(const struct vm *vm)
 {
-	uint64_t sum = 0;
+	uint64_t sum = 0, now = clock_tsc();
 
-	for (unsigned int i = 0; i < vm->vcpu_count; i++)
-		sum += vm->vcpus[i]->run_tsc;
+	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
+		uint64_t since = __atomic_load_n(&vm->vcpus[i]->run_since_tsc, __ATOMIC_RELAXED);
+
+		sum += vm->vcpus[i]->run_tsc + (since && now > since ? now - since : 0);
+	}
 	return sum;
 }
 

@@ -181,10 +181,12 @@ bool vcpu_run(struct vcpu *vcpu)
 	uint64_t start = clock_tsc();
 	enum turn next;
 
+	vcpu->run_since_tsc = start;
 	vcpu_load(vcpu);
 	do
 		next = turn(vcpu);
 	while (next == TURN_AGAIN);
+	vcpu->run_since_tsc = 0;
 	vcpu->run_tsc += clock_tsc() - start;
 	return next == TURN_YIELD;
 }
