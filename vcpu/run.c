@@ -11,9 +11,12 @@
 #include "vcpu/vm.h"
 
 /* What becomes of the vCPU after one turn of the loop. */
-enum turn { TURN_AGAIN, TURN_YIELD, TURN_LEAVE };
+enum turn { TURN_AGAIN, TURN_YIELD, TURN_LEAVE, TURN_STOP };
 
-/* A vCPU that stops keeps all its registers in vcpu->special: the dump reads them there. */
+/*
+ * A vCPU that stops keeps all its registers in vcpu->special: the dump reads them there. From the
+ * new state on it may be reset, or be no more: this is the last time that it is touched here.
+ */
 static void leave_for_good(struct vcpu *vcpu)
 {
 	vcpu_need(vcpu, REG_ALL & ~REG_TSC);
@@ -46,10 +49,8 @@ static enum turn serve_requests(struct vcpu *vcpu)
 {
 	uint32_t requests = __atomic_exchange_n(&vcpu->requests, 0, __ATOMIC_ACQ_REL);
 
-	if (requests & REQUEST_STOP) {
-		leave_for_good(vcpu);
-		return TURN_LEAVE;
-	}
+	if (requests & REQUEST_STOP)
+		return TURN_STOP;
 	if (requests & REQUEST_INIT)
 		receive_init(vcpu);
 	if ((requests & REQUEST_SIPI) && vcpu->wait_sipi)
@@ -188,5 +189,7 @@ bool vcpu_run(struct vcpu *vcpu)
 	while (next == TURN_AGAIN);
 	vcpu->run_since_tsc = 0;
 	vcpu->run_tsc += clock_tsc() - start;
+	if (next == TURN_STOP)
+		leave_for_good(vcpu);
 	return next == TURN_YIELD;
 }
