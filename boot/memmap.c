@@ -163,7 +163,7 @@ EFI_STATUS memmap_exit_boot_services(void)
 
 	take_trampoline();
 	status = make_room();
-	/* An event between the two calls changes the map: then again, with memory services alone. */
+	/* An event between the two calls changes the map: again then, by memory services. */
 	for (int i = 0; i < EXIT_ATTEMPTS && status == EFI_SUCCESS; i++) {
 		status = get_map();
 		if (status != EFI_SUCCESS)

@@ -6,8 +6,8 @@
 /* PI specification, volume 2, "MP Services Protocol": what is used of it. */
 #define MP_SERVICES_GUID                                                                           \
 	{ 0x3fdda605, 0xa76e, 0x4f46, {0xad, 0x29, 0x12, 0xf4, 0x53, 0x1b, 0x3d, 0x08} }
-#define PROCESSOR_ENABLED BIT(1)
-#define PROCESSOR_HEALTHY BIT(2)
+/* Enabled, and healthy. */
+#define PROCESSOR_USABLE (BIT(1) | BIT(2))
 
 struct mp_processor {
 	uint64_t processor_id; /* the APIC id */
@@ -34,15 +34,15 @@ static void find_by_firmware(void)
 	struct mp_services *services;
 	UINTN all, enabled;
 
-	if (firmware->BootServices->LocateProtocol(&guid, NULL, (void **)&services) != EFI_SUCCESS ||
-	    services->get_count(services, &all, &enabled) != EFI_SUCCESS)
+	if (firmware->BootServices->LocateProtocol(&guid, NULL, (void **)&services) ||
+	    services->get_count(services, &all, &enabled))
 		return;
 	for (UINTN i = 0; i < all; i++) {
 		struct mp_processor processor = {0};
 
 		if (services->get_info(services, i, &processor) != EFI_SUCCESS)
 			continue;
-		if ((processor.status & PROCESSOR_ENABLED) && (processor.status & PROCESSOR_HEALTHY))
+		if ((processor.status & PROCESSOR_USABLE) == PROCESSOR_USABLE)
 			add((uint32_t)processor.processor_id);
 	}
 }

@@ -25,9 +25,9 @@ void apic_send_startup(uint32_t apic_id, hpa_t page);
 void apic_send_nmi_others(void);
 
 /*
- * Ask for IRQ_VECTOR_TIMER at the TSC `deadline`, one at a time. Returns for when it was asked: less
- * when the deadline is too far away for the hardware. The timer may count by a clock of its own:
- * when its interrupt comes, that time has come, even if the TSC does not quite show it yet.
+ * Ask for IRQ_VECTOR_TIMER at the TSC `deadline`, one at a time. Returns for when it was asked:
+ * less when the deadline is too far away for the hardware. The timer may count by a clock of its
+ * own: when its interrupt comes, that time has come, even if the TSC does not quite show it yet.
  */
 uint64_t apic_timer_program(uint64_t deadline_tsc);
 

@@ -15,7 +15,7 @@ void serial_init(void);
 /* Interrupts or a polling timer for it: after timers and ioapic_init(). */
 void serial_start(void);
 
-/* GDT, IDT, stacks of the boot CPU, on its area; control registers and EFER as the host has them. */
+/* GDT, IDT, stacks of the boot CPU, on its area; control registers and EFER as in all the host. */
 void cpu_init_boot(struct cpu_area *area, uint32_t apic_id);
 /* The same registers on another CPU, whose descriptors are loaded. */
 void cpu_init_registers(void);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Ticket spinlock: fair, so that no CPU starves behind another. Never held while idle or in a guest. */
+/* Ticket spinlock: fair, so no CPU starves behind another. Not held while idle or in a guest. */
 #ifndef BALLAST_HOST_LOCK_H
 #define BALLAST_HOST_LOCK_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The console's 16550 (data sheet "PC16550D Universal Asynchronous Receiver/Transmitter with FIFOs").
- * Bytes to send wait in a ring; whoever finds the transmitter empty fills its FIFO.
+ * The console's 16550 (data sheet "PC16550D Universal Asynchronous Receiver/Transmitter
+ * with FIFOs"). Bytes to send wait in a ring; whoever finds the transmitter empty fills its FIFO.
  *
  * Locks: serial_lock is a leaf; it covers the transmit side. The receive ring is the boot CPU's.
  */

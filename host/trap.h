@@ -32,8 +32,8 @@ _Static_assert(offsetof(struct trap_frame, vector) == 15 * 8, "trap frame vector
 /* Called by the entry code, interrupts off. */
 void trap_exception(struct trap_frame *frame);
 /*
- * From now on an exception of the calling CPU, instead of a panic, throws its stack away and goes on
- * at `escape`, once: around a call of firmware that may be broken.
+ * From now on an exception of the calling CPU, instead of a panic, throws its stack away and goes
+ * on at `escape`, once: around a call of firmware that may be broken.
  */
 void trap_set_escape(void (*escape)(void));
 /* Count an NMI; the CPU stops here for ever when another one panicked. Also for the vendor layers,
