@@ -4,7 +4,6 @@
 
 #include "devices/rtc_time.h"
 #include "host/memory.h"
-#include "lib/string.h"
 
 #define INDEX_MASK 0x7f /* bit 7 masks NMIs, of which the platform has none */
 #define DATA_PORT 1
@@ -301,7 +300,7 @@ static void store_memory_sizes(struct rtc *rtc)
 	rtc->cmos[CMOS_CHECKSUM + 1] = sum;
 }
 
-/* The battery keeps the time that the guest has set. */
+/* The battery keeps the time that the guest has set, and the memory. */
 static void rtc_reset(struct device *device)
 {
 	struct rtc *rtc = container_of(device, struct rtc, device);
@@ -309,9 +308,9 @@ static void rtc_reset(struct device *device)
 	device_timer_stop(&rtc->event);
 	if (divider_held(rtc))
 		rtc->offset_ns = rtc->frozen_ns - clock_wall_ns();
-	memset(rtc->cmos, 0, sizeof(rtc->cmos));
 	rtc->index = 0;
 	rtc->cmos[RTC_REG_A] = REG_A_POWER_UP;
+	rtc->cmos[RTC_REG_C] = 0;
 	rtc->cmos[RTC_REG_B] = REG_B_POWER_UP;
 	rtc->cmos[RTC_REG_D] = REG_D_VALID;
 	rtc->seen_ns = guest_now_ns(rtc);

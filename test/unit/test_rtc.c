@@ -347,9 +347,12 @@ static void cmos_tells_the_memory(void **state)
 	for (unsigned int i = 0x10; i < 0x2e; i++)
 		sum += get(i);
 	assert_int_equal(get(0x2e) << 8 | get(0x2f), sum);
-	/* The rest is memory. */
+	/* The rest is memory, and outlives a reset; the sizes are written again. */
 	for (unsigned int i = 0x60; i < 0x80; i++)
 		put(i, i * 3);
+	put(0x34, 0);
+	fake_pc_reset_devices();
+	assert_int_equal(get(0x34) | get(0x35) << 8, (GIB(3) - MIB(16)) / KIB(64));
 	for (unsigned int i = 0x60; i < 0x80; i++)
 		assert_int_equal(get(i), (uint8_t)(i * 3));
 }
