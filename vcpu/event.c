@@ -112,6 +112,12 @@ static void set_window(struct vcpu *vcpu, uint32_t windows, uint8_t priority)
 	hw->want_window(vcpu, windows, priority);
 }
 
+static void inject(struct vcpu *vcpu, const struct vcpu_event *event)
+{
+	hw->inject(vcpu, event);
+	vcpu->injected = true;
+}
+
 /* Real mode pushes no error codes, and VM entry refuses to deliver one there. */
 static void inject_exception(struct vcpu *vcpu)
 {
@@ -124,15 +130,20 @@ static void inject_exception(struct vcpu *vcpu)
 	vcpu_need(vcpu, REG_CR0);
 	if (!(vcpu->special.cr0 & CR0_PE))
 		event->has_error = false;
-	hw->inject(vcpu, event);
+	inject(vcpu, event);
 	event->valid = false;
 }
 
-/* An event whose delivery an exit interrupted, or an exception: these wait for nothing. */
+/*
+ * An event whose delivery an exit interrupted, or an exception: these wait for nothing. True when
+ * the next entry has an event: this one, or one given before a turn that did not enter the guest.
+ */
 static bool inject_immediate(struct vcpu *vcpu)
 {
+	if (vcpu->injected)
+		return true;
 	if (vcpu->reinject.valid) {
-		hw->inject(vcpu, &vcpu->reinject);
+		inject(vcpu, &vcpu->reinject);
 		vcpu->reinject.valid = false;
 		return true;
 	}
@@ -186,7 +197,7 @@ static void inject_interrupt(struct vcpu *vcpu, int vector)
 	if (vector < 0)
 		return;
 	event.vector = vector;
-	hw->inject(vcpu, &event);
+	inject(vcpu, &event);
 }
 
 static void inject_nmi(struct vcpu *vcpu)
@@ -195,7 +206,7 @@ static void inject_nmi(struct vcpu *vcpu)
 
 	vcpu->nmi_pending--;
 	vcpu->in_hlt = false;
-	hw->inject(vcpu, &event);
+	inject(vcpu, &event);
 }
 
 void vcpu_prepare_events(struct vcpu *vcpu)

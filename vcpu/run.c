@@ -172,6 +172,7 @@ static enum turn turn(struct vcpu *vcpu)
 		vcpu_prepare_events(vcpu);
 	}
 	hw->enter(vcpu);
+	vcpu->injected = false;
 	if (vcpu->exit.kind == EXIT_HOST_INTERRUPT)
 		return host_interrupt(vcpu);
 	return dispatch(vcpu);

@@ -103,6 +103,7 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	memset(&vcpu->regs, 0, sizeof(vcpu->regs));
 	vcpu->regs.gpr[GPR_RDX] = cpuid(1, 0).eax;
 	reset_special(&vcpu->special);
+	vcpu->injected = false;
 	vcpu->reinject.valid = false;
 	vcpu->exception.valid = false;
 	vcpu->nmi_pending = 0;

@@ -67,6 +67,7 @@ struct vcpu {
 	uint8_t window;              /* own CPU: WINDOW_... asked for */
 	uint8_t window_priority;     /* own CPU: with WINDOW_INTERRUPT */
 
+	bool injected;               /* own CPU: the hardware has an event for the next entry */
 	struct vcpu_event reinject;  /* delivery that an exit interrupted */
 	struct vcpu_event exception; /* pending for the next entry */
 	uint64_t exception_address;  /* CR2 of a pending #PF */

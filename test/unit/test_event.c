@@ -161,8 +161,28 @@ static void pic_interrupts_pass(void **state)
 	/* The line may fall between the request and the INTA cycle. */
 	vcpu.extint = true;
 	pic_vector = -1;
+	vcpu.injected = false; /* the guest was entered */
 	vcpu_prepare_events(&vcpu);
 	assert_int_equal(injections, 1);
+}
+
+/* A turn of the run loop may end before the entry: what was injected then is still to come. */
+static void event_waits_for_its_entry(void **state)
+{
+	(void)state;
+	lapic_vector = lapic_waits = 0x51;
+	vcpu_prepare_events(&vcpu);
+	assert_int_equal(injections, 1);
+	lapic_vector = lapic_waits = 0x61;
+	vcpu.nmi_pending = 1;
+	vcpu_prepare_events(&vcpu);
+	assert_int_equal(injections, 1);
+	assert_int_equal(injected.vector, 0x51);
+	assert_int_equal(windows, WINDOW_NMI | WINDOW_INTERRUPT);
+	vcpu.injected = false;
+	vcpu_prepare_events(&vcpu);
+	assert_int_equal(injections, 2);
+	assert_int_equal(injected.type, EVENT_NMI);
 }
 
 static void nmi_comes_before_interrupts(void **state)
@@ -175,6 +195,7 @@ static void nmi_comes_before_interrupts(void **state)
 	assert_int_equal(injected.type, EVENT_NMI);
 	assert_int_equal(windows, WINDOW_NMI | WINDOW_INTERRUPT);
 	vcpu.special.nmi_blocked = true;
+	vcpu.injected = false;
 	vcpu_prepare_events(&vcpu);
 	assert_int_equal(injections, 2);
 	assert_int_equal(injected.type, EVENT_INTERRUPT);
@@ -293,6 +314,7 @@ int main(void)
 		cmocka_unit_test_setup(interrupts_need_if_and_no_shadow, setup),
 		cmocka_unit_test_setup(tpr_holds_back, setup),
 		cmocka_unit_test_setup(pic_interrupts_pass, setup),
+		cmocka_unit_test_setup(event_waits_for_its_entry, setup),
 		cmocka_unit_test_setup(nmi_comes_before_interrupts, setup),
 		cmocka_unit_test_setup(exceptions_come_first, setup),
 		cmocka_unit_test_setup(interrupted_delivery_comes_back, setup),
