@@ -71,8 +71,8 @@ static void read_config(void)
 	if (!config)
 		panic("no memory for the configuration");
 	if (!machine.config_text) {
-		log_line("ballast.conf: %s; there are no VMs",
-			machine.config_error ? machine.config_error : "not found");
+		log_line("%s: there are no VMs", machine.config_error ? machine.config_error :
+			"the boot volume has no \\ballast\\ballast.conf");
 		return;
 	}
 	config_parse(machine.config_text, machine.config_bytes, config);

@@ -41,7 +41,7 @@ static const struct shell_command commands[] = {
 	{{"mem"}, {0}, "", "the machine's memory, and who has it", NULL, cmd_mem},
 	{{"cpu"}, {0}, "", "the machine's CPUs, their features, and what is used", NULL, cmd_cpu},
 	{{"log"}, {ARGUMENT_NUMBER}, "[LINES]", "the last lines of the log: 20, or so many",
-		"Each has the time in seconds since the machine was switched on.", cmd_log},
+		"Each has the time in seconds since Ballast was started.", cmd_log},
 	{{"version"}, {0}, "", "which Ballast this is", NULL, cmd_version},
 	{{"poweroff"}, {0}, "", "stop all VMs and switch the machine off", NULL, cmd_poweroff},
 	{{"reboot"}, {0}, "", "stop all VMs and restart the machine", NULL, cmd_reboot},

@@ -10,6 +10,7 @@
 #include "lib/string.h"
 #include "mgmt/guest_layout.h"
 #include "mgmt/loader.h"
+#include "mgmt/text.h"
 #include "mgmt/vm_dump.h"
 
 #define WHY_BYTES 160
@@ -167,10 +168,9 @@ static int admit(const struct managed_vm *managed, char *why, size_t size)
 	free = stats.frames[FRAME_FREE] * PAGE_SIZE;
 	if (free >= promised && free - promised >= memory + overhead)
 		return 0;
-	snprintf(why, size, "it needs %llu KiB and %llu KiB for its tables; %llu KiB are free, "
-		"%llu KiB of these promised to running VMs", (unsigned long long)(memory >> 10),
-		(unsigned long long)(overhead >> 10), (unsigned long long)(free >> 10),
-		(unsigned long long)(promised >> 10));
+	snprintf(why, size, "it needs %s and %s for its tables; %s are free, %s of these promised "
+		"to running VMs", text_size(memory).chars, text_size(overhead).chars,
+		text_size(free).chars, text_size(promised).chars);
 	return -ENOMEM;
 }
 

@@ -497,8 +497,8 @@ static void memory_must_suffice_for_all(void **state)
 	fake_serial_take();
 	assert_int_equal(vms_start(two), -ENOMEM);
 	said = fake_serial_take();
-	assert_non_null(strstr(said, "vm two: could not start: it needs 262144 KiB and 1024 KiB for "
-		"its tables; 409600 KiB are free, 261744 KiB of these promised to running VMs\r\n"));
+	assert_non_null(strstr(said, "vm two: could not start: it needs 256 MiB and 1 MiB for its "
+		"tables; 400 MiB are free, 255 MiB of these promised to running VMs\r\n"));
 	ends(one, VM_STOP_POWER_OFF, 0, NULL);
 	assert_int_equal(vms_promised_bytes(), 0);
 	assert_int_equal(vms_start(two), 0);

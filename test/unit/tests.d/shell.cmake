@@ -7,5 +7,6 @@ ballast_unit_test(console SOURCES test/unit/test_console.c test/unit/fake_serial
 ballast_unit_test(shell SOURCES test/unit/test_shell.c mgmt/banner.c mgmt/shell_commands.c
 	mgmt/shell_parse.c mgmt/suggest.c mgmt/text.c)
 ballast_unit_test(vms SOURCES test/unit/test_vms.c test/unit/fake_serial.c test/unit/fake_clock.c
-	mgmt/ansi.c mgmt/console.c mgmt/console_queue.c mgmt/vm_dump.c mgmt/vms.c
+	mgmt/ansi.c mgmt/console.c mgmt/console_queue.c mgmt/text.c mgmt/vm_dump.c
+	mgmt/vms.c
 	DEFINITIONS BALLAST_FAKE_CLOCK)
