@@ -25,6 +25,18 @@ static int stop_unknown(struct vcpu *vcpu, const struct insn_site *site)
 	return -EAGAIN;
 }
 
+/*
+ * An unknown instruction that cannot have caused a memory exit: the guest has changed its code
+ * since. The processor shall execute what stands there now.
+ */
+static bool has_changed(const struct vcpu *vcpu, const struct insn *insn)
+{
+	bool undefined = insn->map == 1 && insn->opcode == 0x0b; /* UD2 */
+
+	return vcpu->exit.kind == EXIT_MEMORY &&
+		(undefined || (insn->has_modrm && !insn->has_memory));
+}
+
 static __attribute__((noinline)) int run(struct vcpu *vcpu, const struct insn_site *site)
 {
 	struct emulation e = {
@@ -35,7 +47,9 @@ static __attribute__((noinline)) int run(struct vcpu *vcpu, const struct insn_si
 	};
 	int err = emulate_dispatch(&e);
 
-	return unlikely(err == -ENOTSUP) ? stop_unknown(vcpu, site) : err;
+	if (likely(err != -ENOTSUP))
+		return err;
+	return has_changed(vcpu, e.insn) ? EMULATE_RESUME : stop_unknown(vcpu, site);
 }
 
 enum exit_action emulate_instruction(struct vcpu *vcpu, const uint8_t *bytes, size_t count)

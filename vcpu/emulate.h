@@ -12,10 +12,15 @@
 #define EMULATE_REP_BUDGET 256
 
 /*
- * Emulate the instruction at CS:RIP. ACTION_ADVANCE with vcpu->exit.instruction_length set when
- * it is done, ACTION_RESUME when an exception has been queued or a REP has iterations left (the
- * registers say how many), ACTION_STOP when the VM was asked to stop because Ballast does not
- * know the instruction: its bytes stand in the reason.
+ * Emulate the instruction at CS:RIP. Known are the integer instructions with a memory operand,
+ * string and port instructions, near branches and stack operations, and moves of XMM and YMM
+ * registers; not MMX, x87, EVEX, far branches, and segment loads in protected mode.
+ *
+ * ACTION_ADVANCE with vcpu->exit.instruction_length set when it is done; ACTION_RESUME when an
+ * exception has been queued, a REP has iterations left (the registers say how many), or the guest
+ * has changed the code to something that the processor is to look at first; ACTION_STOP when the
+ * VM was asked to stop because Ballast does not know the instruction: its bytes stand in the
+ * reason.
  *
  * `bytes` and `count`: instruction bytes the hardware gave, or count 0 to fetch them.
  */

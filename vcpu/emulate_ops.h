@@ -24,8 +24,8 @@ struct emulation {
 };
 
 /*
- * What a handler returns: 0 when the instruction is done, EMULATE_RESUME when it is not or has
- * set RIP itself, -EFAULT when an exception has been queued, -EAGAIN when the VM has been asked to
+ * What a handler returns: 0 when the instruction is done, EMULATE_RESUME when the guest is to go
+ * on where it is, -EFAULT when an exception has been queued, -EAGAIN when the VM has been asked to
  * stop, -EILSEQ for #UD, -ENOTSUP for what the emulator does not know.
  */
 #define EMULATE_RESUME 1

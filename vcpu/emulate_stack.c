@@ -110,16 +110,12 @@ static int check_target(struct emulation *e, uint64_t target)
 	return -EFAULT;
 }
 
-/* The run loop will not move RIP, so what it does beside that is done here. */
+/* The run loop will add the instruction's length, as it does to everything that is done. */
 static int branch(struct emulation *e, uint64_t target)
 {
-	struct vcpu *vcpu = e->vcpu;
-
-	vcpu->special.rip = target;
-	vcpu_need(vcpu, REG_SHADOW);
-	vcpu->special.interrupt_shadow = false;
-	vcpu_set_dirty(vcpu, REG_RIP | REG_SHADOW);
-	return EMULATE_RESUME;
+	e->vcpu->special.rip = target - e->insn->length;
+	vcpu_set_dirty(e->vcpu, REG_RIP);
+	return 0;
 }
 
 static int call(struct emulation *e, uint64_t target)

@@ -3,6 +3,9 @@
  * A walk of the guest's page tables (Intel SDM vol. 3, "Paging"; AMD APM vol. 2, "Page
  * Translation and Protection"), without queueing anything: guest_access.c decides what a failed
  * walk means. Own vCPU, loaded.
+ *
+ * Protection keys are not checked: the hardware has done so for the access that made the exit, and
+ * they protect no one but the program that sets them.
  */
 #ifndef BALLAST_VCPU_GUEST_WALK_H
 #define BALLAST_VCPU_GUEST_WALK_H

@@ -2,7 +2,7 @@
 /* See fake_vcpu.h. */
 #include "test/unit/fake_vcpu.h"
 
-#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +11,15 @@
 #include "vcpu/ports.h"
 
 struct fake fake;
+
+/* assert(), in release builds of the tests too. */
+static void check(bool holds, const char *what)
+{
+	if (holds)
+		return;
+	fprintf(stderr, "fake vCPU: %s\n", what);
+	abort();
+}
 
 static void pull(struct vcpu *vcpu, uint32_t groups)
 {
@@ -75,7 +84,7 @@ void fake_end(void)
 	uint64_t rsp = vcpu->regs.gpr[GPR_RSP];
 	uint32_t dirty = vcpu->dirty;
 
-	assert((dirty & ~vcpu->valid) == 0);
+	check((dirty & ~vcpu->valid) == 0, "dirty registers that are not valid");
 	if (dirty & REG_RIP)
 		fake.truth.rip = now.rip;
 	if (dirty & REG_RSP)
@@ -176,7 +185,8 @@ void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t *bytes)
 
 static void log_access(struct fake_access *log, unsigned int *count, struct fake_access access)
 {
-	assert(access.size == 1 || access.size == 2 || access.size == 4 || access.size == 8);
+	check(access.size == 1 || access.size == 2 || access.size == 4 || access.size == 8,
+		"size of an access");
 	if (*count < FAKE_LOG)
 		log[*count] = access;
 	++*count;
