@@ -2,12 +2,18 @@
 /* See fake_serial.h. */
 #include "test/unit/fake_serial.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "host/cpu.h"
 #include "host/memory.h"
+
+/* Not assert(): tests are compiled as releases are. */
+#define REQUIRE(condition)                                                                         \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			abort();                                                                   \
+	} while (0)
 
 #define SEND_RING 16384
 #define SENT_BYTES (1 << 20)
@@ -35,7 +41,7 @@ void fake_serial_reset(void)
 static void send(size_t count)
 {
 	count = MIN(count, waiting_count);
-	assert(sent_count + count < SENT_BYTES);
+	REQUIRE(sent_count + count < SENT_BYTES);
 	memcpy(sent + sent_count, waiting, count);
 	sent_count += count;
 	sent[sent_count] = '\0';
@@ -67,7 +73,7 @@ void fake_serial_type(const char *bytes, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		received[received_head++ % RECEIVED_BYTES] = bytes[i];
-	assert(received_head - received_tail <= RECEIVED_BYTES);
+	REQUIRE(received_head - received_tail <= RECEIVED_BYTES);
 	if (notify)
 		notify();
 }
@@ -131,7 +137,7 @@ struct cpu *cpu_by_id(unsigned int id)
 
 void cpu_kick(struct cpu *cpu)
 {
-	assert(cpu == &boot_cpu);
+	REQUIRE(cpu == &boot_cpu);
 	kicks++;
 }
 
@@ -142,7 +148,7 @@ void irq_window(void)
 
 void *heap_alloc(size_t bytes, enum frame_use use)
 {
-	assert(use == FRAME_HOST || use == FRAME_VM);
+	REQUIRE(use == FRAME_HOST || use == FRAME_VM);
 	return calloc(1, bytes);
 }
 
