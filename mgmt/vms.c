@@ -13,7 +13,7 @@
 #include "mgmt/text.h"
 #include "mgmt/vm_dump.h"
 
-#define WHY_BYTES 160
+#define WHY_BYTES 200
 /* Besides a guest's memory: its records, and page tables for all of it in the smallest pages. */
 #define OVERHEAD_BYTES KIB(512)
 #define OVERHEAD_SHIFT 9

@@ -23,7 +23,7 @@ struct managed_vm {
 	enum vm_wish wish;
 	bool trace;
 	enum vm_stop last_stop;    /* why it stopped last */
-	char last_words[160];      /* the state line's text, without `vm NAME: ` */
+	char last_words[224];      /* the state line's text, without `vm NAME: ` */
 	uint64_t stopped_ns;       /* when; its uptime ends there */
 	char *dump;                /* after VM_STOP_FAULT: text of several lines */
 	uint64_t overhead_bytes;   /* host memory taken by creating it */
