@@ -92,7 +92,7 @@ void mgmt_end(bool reboot)
 	end.reboot = reboot;
 	end.limit_ns = clock_now_ns() + END_LIMIT_NS;
 	for (size_t i = 0; i < vms_count(); i++)
-		if (managed_is_running(vms_at(i)))
+		if (managed_is_running(vms_at(i)) || vms_at(i)->restart_ns)
 			vms_stop(vms_at(i));
 }
 
