@@ -280,6 +280,9 @@ static __attribute__((noinline)) void enter_prepared(struct vcpu *vcpu)
 	struct svm_vcpu *svm = svm_of(vcpu);
 
 	svm_store(vcpu, svm);
+	/* A reset takes back what was given for an entry that never came. */
+	if (!vcpu->injected)
+		svm->vmcb->control.event_inj = 0;
 	if (svm->asid_generation != svm->cpu->generation)
 		svm_assign_asid(svm);
 	if (svm->stepping)

@@ -26,6 +26,29 @@ static void events_are_encoded(void **state)
 	assert_true(vcpu.special.nmi_blocked);
 }
 
+static uint64_t seen_event;
+
+static void hardware_sees_event(struct vmcb *v)
+{
+	seen_event = v->control.event_inj;
+	v->control.exit_code = SVM_EXIT_HLT;
+}
+
+static void a_reset_takes_an_event_back(void **state)
+{
+	(void)state;
+	hardware = hardware_sees_event;
+	inject(EVENT_INTERRUPT, 0x31, false, 0);
+	vcpu.injected = true;
+	svm_enter(&vcpu);
+	assert_int_equal(seen_event, 0x80000031);
+	inject(EVENT_INTERRUPT, 0x32, false, 0);
+	vcpu.injected = false;
+	vcpu_set_dirty(&vcpu, REG_ALL);
+	svm_enter(&vcpu);
+	assert_int_equal(seen_event, 0);
+}
+
 static void software_events_push_the_next_rip(void **state)
 {
 	(void)state;
@@ -275,6 +298,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(events_are_encoded, setup),
+		cmocka_unit_test_setup(a_reset_takes_an_event_back, setup),
 		cmocka_unit_test_setup(software_events_push_the_next_rip, setup),
 		cmocka_unit_test_setup(interrupted_deliveries_are_kept, setup),
 		cmocka_unit_test_setup(interrupted_software_event_goes_back, setup),
