@@ -74,7 +74,8 @@ static uint64_t event_read(struct io_region *region, uint64_t offset, unsigned i
 	return both >> (8 * offset);
 }
 
-static void event_write(struct io_region *region, uint64_t offset, unsigned int size, uint64_t value)
+static void event_write(
+	struct io_region *region, uint64_t offset, unsigned int size, uint64_t value)
 {
 	struct acpi_pm *pm = container_of(region, struct acpi_pm, event);
 	uint32_t written = value << (8 * offset);

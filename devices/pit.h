@@ -43,7 +43,8 @@ struct pit {
 	struct device device;
 	struct io_region ports;
 	struct io_region control_b;              /* port 0x61 */
-	struct pit_channel channels[PIT_CHANNELS]; /* [vm.lock] */
+	/* All [vm.lock]. */
+	struct pit_channel channels[PIT_CHANNELS];
 	struct device_timer edge;                /* channel 0's next rising edge */
 	uint64_t edges_seen;                     /* of channel 0 since its start */
 	uint32_t edges_owed;                     /* seen and not yet delivered */

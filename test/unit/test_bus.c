@@ -42,7 +42,8 @@ static uint64_t probe_read(struct io_region *region, uint64_t offset, unsigned i
 	return value;
 }
 
-static void probe_write(struct io_region *region, uint64_t offset, unsigned int size, uint64_t value)
+static void probe_write(
+	struct io_region *region, uint64_t offset, unsigned int size, uint64_t value)
 {
 	assert_int_equal(value & ~byte_mask(size), 0);
 	note(container_of(region, struct probe, region), offset, size, value);
@@ -57,7 +58,8 @@ static void regions_are_kept_sorted_and_disjoint(void **state)
 {
 	struct io_bus bus = { 0 };
 	struct probe a = make(0x100, 8, 4), b = make(0x80, 0x80, 4), c = make(0x108, 8, 4);
-	struct probe over = make(0x10f, 1, 1), under = make(0x7f, 2, 1), around = make(0, 0x1000, 1);
+	struct probe over = make(0x10f, 1, 1), under = make(0x7f, 2, 1);
+	struct probe around = make(0, 0x1000, 1);
 	struct probe empty = make(5, 0, 1), wraps = make(~0ULL, 2, 1), odd = make(0x400, 4, 3);
 
 	(void)state;

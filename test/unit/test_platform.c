@@ -310,7 +310,8 @@ static void functions_have_masks(void **state)
 
 static void what_is_not_there_floats(void **state)
 {
-	static const uint16_t ports[] = { 0x80, 0xed, 0x2f8, 0x2f9, 0x3d4, 0x3e8, 0x510, 0x1f0, 0xffff };
+	static const uint16_t ports[] = {
+		0x80, 0xed, 0x2f8, 0x2f9, 0x3d4, 0x3e8, 0x510, 0x1f0, 0xffff };
 
 	(void)state;
 	for (unsigned int i = 0; i < ARRAY_SIZE(ports); i++) {
