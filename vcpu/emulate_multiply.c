@@ -23,9 +23,11 @@ static struct wide multiply(uint64_t a, uint64_t b, bool is_signed)
 	struct wide product;
 
 	if (is_signed)
-		__asm__("imulq %3" : "=a"(product.low), "=d"(product.high) : "a"(a), "rm"(b) : "cc");
+		__asm__("imulq %3" : "=a"(product.low), "=d"(product.high)
+			: "a"(a), "rm"(b) : "cc");
 	else
-		__asm__("mulq %3" : "=a"(product.low), "=d"(product.high) : "a"(a), "rm"(b) : "cc");
+		__asm__("mulq %3" : "=a"(product.low), "=d"(product.high)
+			: "a"(a), "rm"(b) : "cc");
 	return product;
 }
 

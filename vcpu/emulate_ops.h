@@ -20,7 +20,7 @@ struct emulation {
 	const struct insn *insn;
 	unsigned int mode_bits;  /* 16, 32, 64 */
 	uint64_t access;         /* ACCESS_USER at CPL 3, else 0 */
-	bool several;            /* more than one memory operand: the exit's address may be either */
+	bool several;            /* memory operands: the exit's address may be either's */
 };
 
 /*

@@ -151,7 +151,7 @@ static int load(struct emulation *e, const struct simd_move *move, struct operan
 	if (move->shape == SIMD_LOW || move->shape == SIMD_HIGH)
 		simd_register_read(vex ? e->insn->vector_source : e->insn->reg, 16, value);
 	memcpy(value + (move->shape == SIMD_HIGH ? 8 : 0), loaded, source->size);
-	simd_register_write(e->insn->reg, move->shape == SIMD_WHOLE && e->insn->vector_length ? 32 : 16,
+	simd_register_write(e->insn->reg, source->size == 32 ? 32 : 16,
 		vex ? SIMD_ZERO : SIMD_KEEP, value);
 	return 0;
 }

@@ -166,7 +166,8 @@ static void remember_region(struct vcpu *vcpu, gva_t linear, gpa_t gpa,
 		offset = linear & PAGE_MASK;
 		code = guest_memory_ptr(&vcpu->vm->memory, gpa - offset, &contiguous);
 	}
-	contiguous = MIN(contiguous, trail->page_bytes - ((linear - offset) & (trail->page_bytes - 1)));
+	contiguous = MIN(contiguous,
+		trail->page_bytes - ((linear - offset) & (trail->page_bytes - 1)));
 	if (!code || contiguous < INSN_MAX_BYTES)
 		return;
 	region->start = linear - offset;

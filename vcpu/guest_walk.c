@@ -95,7 +95,7 @@ static uint64_t reserved_at(const struct walk *walk, unsigned int level, uint64_
 {
 	bool pae = walk->levels == 3;
 
-	/* Not bit 5, though it is reserved: a walker under nested paging may set it as "accessed". */
+	/* Not bit 5, though it is reserved: walkers under nested paging may set it, "accessed". */
 	if (pae && level == 2)
 		return PTE_NO_EXECUTE | 0x1c6;
 	if (level >= 3)

@@ -3,6 +3,7 @@
  * The instruction decoder: bytes to length and structure (Intel SDM vol. 2, "Instruction Format";
  * AMD APM vol. 3, "Instruction Encoding"). Pure; knows every instruction's length that a guest may
  * make Ballast step over or emulate, VEX and EVEX forms included, and says so when it does not.
+ * A near branch in 64-bit mode is as Intel has it: the operand-size prefix does not shorten it.
  */
 #ifndef BALLAST_VCPU_INSN_H
 #define BALLAST_VCPU_INSN_H

@@ -97,7 +97,8 @@ static bool check_group11(const struct insn *insn)
 	return extension(insn) == 0 || insn->modrm == 0xf8;
 }
 
-static bool check_one_byte(struct insn *insn, enum insn_immediate *immediate, unsigned int mode_bits)
+static bool check_one_byte(struct insn *insn, enum insn_immediate *immediate,
+	unsigned int mode_bits)
 {
 	switch (insn->opcode) {
 	case 0x80 ... 0x83:

@@ -31,7 +31,7 @@ enum insn_immediate {
 #define INSN_MEMORY BIT(12)   /* no instruction with a register operand */
 #define INSN_REGISTER BIT(13) /* no instruction with a memory operand */
 #define INSN_UNDEFINED BIT(14)
-#define INSN_SSE BIT(15)      /* valid only with the prefixes that the mandatory-prefix table lists */
+#define INSN_SSE BIT(15)      /* valid only with the prefixes in the table of mandatory ones */
 
 /* Mandatory prefixes, one bit each. */
 #define PREFIX_NONE BIT(0)

@@ -560,8 +560,8 @@ static void test_lengths(void **state)
 	} cases[] = {
 		{"\x0f\xa2", 2}, {"\x0f\x32", 2}, {"\x0f\x30", 2}, {"\xf4", 1}, {"\x0f\x01\xd9", 3},
 		{"\x0f\x01\xc1", 3}, {"\x0f\x01\xd1", 3}, {"\x0f\x09", 2}, {"\xf3\x0f\x09", 3},
-		{"\xf3\x90", 2}, {"\x0f\x20\xd8", 3}, {"\x44\x0f\x22\xc0", 4}, {"\x66\x2e\x0f\xa2", 4},
-		{"\x0f\x33", 2}, {"\xcd\x80", 2},
+		{"\xf3\x90", 2}, {"\x0f\x20\xd8", 3}, {"\x44\x0f\x22\xc0", 4},
+		{"\x66\x2e\x0f\xa2", 4}, {"\x0f\x33", 2}, {"\xcd\x80", 2},
 	};
 	static const unsigned int modes[] = {16, 32, 64};
 	size_t i, m;

@@ -113,10 +113,12 @@ static const struct form forms[] = {
 	{1, 0x11, -1, 0, SSE, 0x66}, {1, 0x10, -1, 0, SSE, 0xf3}, {1, 0x11, -1, 0, SSE, 0xf3},
 	{1, 0x10, -1, 0, SSE, 0xf2}, {1, 0x11, -1, 0, SSE, 0xf2}, {1, 0x12, -1, 0, SSE, 0},
 	{1, 0x13, -1, 0, SSE, 0x66}, {1, 0x16, -1, 0, SSE, 0x66}, {1, 0x17, -1, 0, SSE, 0},
-	{1, 0x28, -1, 0, SSE | ALIGNED, 0}, {1, 0x29, -1, 0, SSE | ALIGNED, 0x66}, {1, 0x2b, -1, 0, SSE | ALIGNED, 0},
-	{1, 0x6e, -1, 0, SSE, 0x66}, {1, 0x7e, -1, 0, SSE, 0x66}, {1, 0x7e, -1, 0, SSE, 0xf3},
-	{1, 0xd6, -1, 0, SSE, 0x66}, {1, 0x6f, -1, 0, SSE | ALIGNED, 0x66}, {1, 0x7f, -1, 0, SSE | ALIGNED, 0x66},
-	{1, 0x6f, -1, 0, SSE, 0xf3}, {1, 0x7f, -1, 0, SSE, 0xf3}, {1, 0xe7, -1, 0, SSE | ALIGNED, 0x66},
+	{1, 0x28, -1, 0, SSE | ALIGNED, 0}, {1, 0x29, -1, 0, SSE | ALIGNED, 0x66},
+	{1, 0x2b, -1, 0, SSE | ALIGNED, 0}, {1, 0x6e, -1, 0, SSE, 0x66},
+	{1, 0x7e, -1, 0, SSE, 0x66}, {1, 0x7e, -1, 0, SSE, 0xf3},
+	{1, 0xd6, -1, 0, SSE, 0x66}, {1, 0x6f, -1, 0, SSE | ALIGNED, 0x66},
+	{1, 0x7f, -1, 0, SSE | ALIGNED, 0x66}, {1, 0x6f, -1, 0, SSE, 0xf3},
+	{1, 0x7f, -1, 0, SSE, 0xf3}, {1, 0xe7, -1, 0, SSE | ALIGNED, 0x66},
 	{1, 0xf0, -1, 0, SSE, 0xf2},
 };
 
@@ -420,7 +422,8 @@ static bool make_trial(struct machine *machine, struct trial *trial)
 		place_strings(trial, mode_bits);
 	if (form->kind & BIT_OFFSET)
 		trial->gpr[insn->reg] = (int64_t)(next_random() % 8192) - 4096;
-	if (insn->has_memory && !aim(trial, choose_target(trial, &machine->segments[insn->segment])))
+	if (insn->has_memory &&
+		!aim(trial, choose_target(trial, &machine->segments[insn->segment])))
 		return false;
 	if (form->kind & STACK && (insn->base == GPR_RSP || insn->index == GPR_RSP))
 		return false;

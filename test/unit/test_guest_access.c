@@ -151,16 +151,16 @@ static void test_not_present(void **state)
 	(void)state;
 	for (enum format format = NARROW; format <= LEVELS_5; format++) {
 		gva_t linear = sample_address(format);
-		unsigned int level;
+		unsigned int level, root = formats[format].levels - 1;
 
-		for (level = 0; level < formats[format].levels; level++) {
+		for (level = 0; level <= root; level++) {
 			start(format, linear);
 			set_entry(format, level, linear, get_entry(format, level, linear) & ~P);
 			expect_fault(linear, 0, 0);
 			expect_fault(linear, ACCESS_WRITE | ACCESS_USER, PF_WRITE | PF_USER);
 			expect_fault(linear, ACCESS_FETCH, format == NARROW ? 0 : PF_FETCH);
 			/* Nothing is marked on the way to a fault. */
-			assert_int_equal(get_entry(format, formats[format].levels - 1, linear) & A, 0);
+			assert_int_equal(get_entry(format, root, linear) & A, 0);
 		}
 	}
 }
