@@ -4,6 +4,7 @@
  * an immediate, and a device register. Everything unusual is left to the general way.
  */
 #include "vcpu/emulate_ops.h"
+#include "vcpu/lapic.h"
 
 #define OPCODE_STORE 0x89
 #define OPCODE_LOAD 0x8b
@@ -35,8 +36,8 @@ static inline uint64_t effective_address(struct vcpu *vcpu, const struct insn *i
 }
 
 /*
- * Is the access that the exit reports this instruction's, and not to RAM? The linear address is
- * not checked further: the hardware has done so before it came to the exit.
+ * Is the access that the exit reports this instruction's? The linear address is not checked
+ * further: the hardware has done so before it came to the exit.
  */
 static inline bool is_reported(struct vcpu *vcpu, const struct insn *insn, uint64_t access)
 {
@@ -44,23 +45,38 @@ static inline bool is_reported(struct vcpu *vcpu, const struct insn *insn, uint6
 	uint64_t address = effective_address(vcpu, insn);
 
 	return ((address ^ memory->gpa) & PAGE_MASK) == 0 && (memory->access & access) &&
-		(memory->gpa & 3) == 0 && guest_is_device(vcpu, memory->gpa);
+		(memory->gpa & 3) == 0;
 }
 
 static bool load(struct vcpu *vcpu, const struct insn *insn)
 {
+	gpa_t gpa = vcpu->exit.u.memory.gpa;
+	uint32_t value;
+
 	if (!is_reported(vcpu, insn, S2_READ | S2_WRITE) || insn->reg == GPR_RSP)
 		return false;
-	vcpu->regs.gpr[insn->reg] =
-		(uint32_t)guest_device_read(vcpu, vcpu->exit.u.memory.gpa, 4);
+	if (likely(lapic_claims(vcpu, gpa)))
+		value = lapic_mmio_read(vcpu, gpa, 4);
+	else if (guest_is_device(vcpu, gpa))
+		value = guest_device_read(vcpu, gpa, 4);
+	else
+		return false;
+	vcpu->regs.gpr[insn->reg] = value;
 	return true;
 }
 
 static bool store(struct vcpu *vcpu, const struct insn *insn, uint32_t value)
 {
+	gpa_t gpa = vcpu->exit.u.memory.gpa;
+
 	if (!is_reported(vcpu, insn, S2_WRITE))
 		return false;
-	guest_device_write(vcpu, vcpu->exit.u.memory.gpa, 4, value);
+	if (likely(lapic_claims(vcpu, gpa)))
+		lapic_mmio_write(vcpu, gpa, 4, value);
+	else if (guest_is_device(vcpu, gpa))
+		guest_device_write(vcpu, gpa, 4, value);
+	else
+		return false;
 	return true;
 }
 
