@@ -103,9 +103,45 @@ static int populate_order(
 }
 
 /*
- * Back the page at gpa: 2 MiB where it fits and the host has such a block, else 4 KiB. (1 GiB is
- * not tried: zeroing it would keep the CPU from its other work for tens of milliseconds.) A large
- * block whose range is mapped in part already answers -EEXIST, and the small page is tried.
+ * Frames mapped by 4 KiB leaves where a 2 MiB leaf does not fit (the first megabyte around the VGA
+ * window is touched page by page at every boot): so many at once spare as many exits.
+ */
+#define SMALL_ORDER 4
+
+/* A block of small leaves around gpa; all of it is in the slot and none of it is mapped. */
+static int populate_small(
+	struct guest_memory *memory, const struct memory_slot *slot, gpa_t gpa)
+{
+	gpa_t start = ROUND_DOWN(gpa, PAGE_SIZE << SMALL_ORDER);
+	uint64_t access = slot->read_only ? S2_READ | S2_EXEC : S2_ALL;
+	struct s2_mapping mapping;
+	hpa_t frames;
+
+	for (uint64_t page = 0; page < BIT(SMALL_ORDER); page++) {
+		if (s2_lookup(&memory->s2, start + page * PAGE_SIZE, &mapping))
+			return -EEXIST;
+	}
+	frames = frame_alloc_zeroed(SMALL_ORDER, FRAME_GUEST);
+	if (frames == HPA_NONE)
+		return -ENOMEM;
+	for (uint64_t page = 0; page < BIT(SMALL_ORDER); page++) {
+		hpa_t frame = frames + page * PAGE_SIZE;
+
+		/* The first may want a table, the others find it: what fails, fails at once. */
+		if (s2_map(&memory->s2, start + page * PAGE_SIZE, frame, FRAME_ORDER_4K, access)) {
+			frame_free(frames, SMALL_ORDER);
+			return -ENOMEM;
+		}
+	}
+	memory->resident_pages += BIT(SMALL_ORDER);
+	return 0;
+}
+
+/*
+ * Back the page at gpa: 2 MiB where it fits and the host has such a block, else a block of 4 KiB
+ * pages, else the one page. (1 GiB is not tried: zeroing it would keep the CPU from its other work
+ * for tens of milliseconds.) A block that is mapped in part already answers -EEXIST, and the next
+ * smaller one is tried.
  */
 static int populate(struct guest_memory *memory, const struct memory_slot *slot, gpa_t gpa)
 {
@@ -113,6 +149,8 @@ static int populate(struct guest_memory *memory, const struct memory_slot *slot,
 
 	if (block_fits(slot, gpa, FRAME_ORDER_2M))
 		error = populate_order(memory, slot, gpa, FRAME_ORDER_2M);
+	else if (block_fits(slot, gpa, SMALL_ORDER))
+		error = populate_small(memory, slot, gpa);
 	if (error)
 		error = populate_order(memory, slot, gpa, FRAME_ORDER_4K);
 	if (error == -ENOMEM && memory->reclaim && memory->reclaim(memory, FRAME_ORDER_4K))

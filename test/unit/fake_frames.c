@@ -8,6 +8,13 @@
 int64_t fake_frames_in_use;
 int64_t fake_frames_until_failure = -1;
 
+/* Blocks handed out: frames come back in smaller pieces than they went, as the contract allows. */
+static struct block {
+	hpa_t start;
+	uint64_t frames, left;
+} blocks[65536];
+static size_t block_count;
+
 static bool fails(void)
 {
 	if (fake_frames_until_failure < 0)
@@ -31,6 +38,9 @@ hpa_t frame_alloc(unsigned int order, enum frame_use use)
 		return HPA_NONE;
 	memset(frames, 0xa5, bytes); /* what a frame held before must never show */
 	fake_frames_in_use += BIT(order);
+	if (block_count == ARRAY_SIZE(blocks))
+		abort();
+	blocks[block_count++] = (struct block){ host_phys(frames), BIT(order), BIT(order) };
 	return host_phys(frames);
 }
 
@@ -45,8 +55,22 @@ hpa_t frame_alloc_zeroed(unsigned int order, enum frame_use use)
 
 void frame_free(hpa_t start, unsigned int order)
 {
-	free(host_ptr(start));
-	fake_frames_in_use -= BIT(order);
+	for (size_t i = block_count; i-- > 0;) {
+		struct block *block = &blocks[i];
+
+		if (start - block->start >= block->frames * PAGE_SIZE)
+			continue;
+		if (block->left < BIT(order))
+			abort(); /* freed twice */
+		block->left -= BIT(order);
+		fake_frames_in_use -= BIT(order);
+		if (!block->left) {
+			free(host_ptr(block->start));
+			*block = blocks[--block_count];
+		}
+		return;
+	}
+	abort(); /* never handed out */
 }
 
 void *heap_alloc(size_t bytes, enum frame_use use)
