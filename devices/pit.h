@@ -34,7 +34,7 @@ struct pit_channel {
 	uint16_t latched;
 	uint32_t reload;          /* 1 to 65536, in clocks */
 	uint32_t next_reload;     /* written and not yet loaded; 0: none */
-	uint64_t switch_clock;    /* modes 2, 3: when next_reload is loaded, in clocks since start */
+	uint64_t switch_clock;    /* modes 2, 3: when next_reload is loaded, clocks since start */
 	uint64_t start_tsc;       /* when counting from `reload` began */
 	uint64_t paused_clock;    /* clocks since start when the gate went low */
 };

@@ -26,7 +26,8 @@ void banner_write(const struct banner *banner, void (*line)(const char *line))
 		text_size(banner->found_bytes).chars, text_size(banner->kept_bytes).chars);
 	text_wrap("  Memory   ", words, line);
 	line("");
-	line("help lists the commands; in a guest's console, " CONSOLE_KEY_NAME " d brings you back.");
+	line("help lists the commands; in a guest's console, " CONSOLE_KEY_NAME
+	     " d brings you back.");
 	line("");
 }
 

@@ -41,7 +41,7 @@ static struct {
 	struct console_queue queue;    /* [lock] */
 	enum console_mode mode;        /* [lock] changed by the boot CPU */
 	struct console_port *attached; /* [lock] changed by the boot CPU; with MODE_GUEST */
-	bool draining;                 /* [lock] what the attached guest writes is queued, all of it */
+	bool draining;                 /* [lock] all that the attached guest writes is queued */
 	bool prompt;                   /* [lock] the line editor has the last row */
 } console;
 

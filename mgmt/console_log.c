@@ -112,7 +112,7 @@ static void report_guests(void)
 
 	for (size_t i = 0; i < CONFIG_MAX_VMS && allowances[i].name[0]; i++)
 		if (take_left_out(&allowances[i], name, &count))
-			console_linef("(%u lines about vm %s were left out here; `log` has the last)",
+			console_linef("(%u lines about vm %s were left out; `log` has the last)",
 				count, name);
 }
 

@@ -19,7 +19,7 @@ struct console_queue {
 	bool styled;            /* a guest may have changed the terminal's modes */
 	struct ansi_scan scan;  /* of the guest's output that went to the serial port */
 	uint64_t query_ns;      /* when it last asked the terminal something; 0: never */
-	uint64_t hold_ns;       /* until then, wait for the end of its escape sequence; 0: no need */
+	uint64_t hold_ns;       /* until then, wait for its escape sequence's end; 0: no need */
 };
 
 bool queue_is_empty(const struct console_queue *queue);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The line and its keys; see mgmt/lineedit.h. Every key changes line and cursor only; refresh() then
- * makes the terminal show them, by what differs from what is shown.
+ * The line and its keys; see mgmt/lineedit.h. Every key changes line and cursor only;
+ * refresh() then makes the terminal show them, by what differs from what is shown.
  */
 #include "mgmt/lineedit.h"
 

@@ -53,7 +53,7 @@ struct lineedit {
 
 	enum lineedit_escape escape;
 	unsigned int escape_number;   /* first parameter of a control sequence */
-	unsigned int escape_bytes;    /* of a string; in a control sequence 1 after that parameter */
+	unsigned int escape_bytes;    /* of a string; in a control sequence 1 after it */
 	bool after_cr;
 
 	char out[512];

@@ -28,8 +28,9 @@ static const struct shell_command commands[] = {
 		cmd_vm_destroy},
 	{{"vm", "console"}, {ARGUMENT_VM}, "NAME",
 		"its serial port, here; " CONSOLE_KEY_NAME " d brings you back",
-		"What you type goes to the guest, except for " CONSOLE_KEY_NAME ": followed by d it "
-		"leaves the console, twice it sends one " CONSOLE_KEY_NAME " to the guest. What the "
+		"What you type goes to the guest, except for " CONSOLE_KEY_NAME ": followed by d "
+		"it leaves the console, twice it sends one " CONSOLE_KEY_NAME
+		" to the guest. What the "
 		"guest wrote before is shown first. Of a VM that does not run, the end of its "
 		"output is printed.",
 		cmd_vm_console},

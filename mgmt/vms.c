@@ -198,7 +198,8 @@ static int build(struct managed_vm *managed)
 
 	if (error)
 		return error;
-	options.low_ram_bytes = MIN(config->memory_bytes, guest_layout_low_end(config->memory_bytes));
+	options.low_ram_bytes =
+		MIN(config->memory_bytes, guest_layout_low_end(config->memory_bytes));
 	options.high_ram_bytes = config->memory_bytes - options.low_ram_bytes;
 	error = platform_create(managed->vm, &options, &managed->platform);
 	if (error)
