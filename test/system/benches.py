@@ -28,7 +28,8 @@ class Options:
 
     memory_mib, cpus   of the emulated machine
     cpu                QEMU's -cpu or Bochs' cpu model
-    icount             QEMU: virtual time, and so the TSC, counts executed instructions
+    icount             QEMU: virtual time, and so the TSC, counts executed instructions: True for 1 ns each, or a
+                       number N for 2^N ns each. The run is then the same each time, however busy this machine
     usb                QEMU: the image is a USB stick on an xHCI controller, not a SATA disk
     persist            what the machine writes goes into the image; else it is dropped (firmware writes its
                        variables to the stick), and one image can be run many times at once
@@ -100,8 +101,9 @@ def qemu_command(bench, image, options):
             command += ["-device", "qemu-xhci", "-device", "usb-storage,drive=stick,bootindex=0"]
         else:
             command += ["-device", "ide-hd,drive=stick,bus=ide.0,bootindex=0"]
-    if options.icount:
-        command += ["-icount", "shift=0,sleep=off"]
+    if options.icount is not False:
+        shift = 0 if options.icount is True else options.icount
+        command += ["-icount", f"shift={shift},sleep=off"]
     if not options.reboot:
         command += ["-no-reboot"]
     if options.plugin:
