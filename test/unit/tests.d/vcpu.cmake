@@ -1,2 +1,4 @@
 # SPDX-License-Identifier: BSD-2-Clause
 ballast_unit_test(event SOURCES test/unit/test_event.c vcpu/event.c)
+ballast_unit_test(policy SOURCES test/unit/test_policy.c vcpu/cpuid.c vcpu/msr.c)
+ballast_unit_test(sched SOURCES test/unit/test_sched.c vcpu/sched.c)
