@@ -396,7 +396,7 @@ static void say_why(struct managed_vm *managed, enum vm_stop stop, uint32_t stat
 	}
 }
 
-/* All vCPUs are off their CPUs: put the VM to rest, then do what the guest or the operator wants. */
+/* All vCPUs are off their CPUs: put the VM to rest, then do what guest or operator wants. */
 static void has_stopped(struct managed_vm *managed)
 {
 	struct vm *vm = managed->vm;
@@ -478,5 +478,7 @@ uint64_t vms_uptime_ns(const struct managed_vm *managed)
 {
 	if (managed_is_running(managed))
 		return clock_now_ns() - managed->vm->started_ns;
-	return managed->vm && managed->stopped_ns ? managed->stopped_ns - managed->vm->started_ns : 0;
+	if (!managed->vm || !managed->stopped_ns)
+		return 0;
+	return managed->stopped_ns - managed->vm->started_ns;
 }

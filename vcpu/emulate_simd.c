@@ -5,6 +5,7 @@
  */
 #include "lib/string.h"
 #include "vcpu/emulate_ops.h"
+#include "vcpu/fpu.h"
 #include "vcpu/insn_table.h"
 #include "vcpu/simd_registers.h"
 
@@ -92,7 +93,7 @@ static int check_state(struct emulation *e)
 	if (e->insn->encoding == INSN_VEX) {
 		if (!(special->cr0 & CR0_PE) || special->rflags & RFLAGS_VM ||
 			!(special->cr4 & CR4_OSXSAVE) ||
-			(~vcpu->xcr0 & (XCR0_SSE | XCR0_AVX)))
+			(~fpu_guest_xcr0() & (XCR0_SSE | XCR0_AVX)))
 			return -EILSEQ;
 	} else if (special->cr0 & CR0_EM || !(special->cr4 & CR4_OSFXSR)) {
 		return -EILSEQ;

@@ -84,10 +84,12 @@ static void advance(struct vcpu *vcpu)
 
 	if (!length)
 		length = emulate_instruction_length(vcpu);
-	if (unlikely(!length)) {
-		vm_stop(vcpu->vm, VM_STOP_FAULT, 0, "the instruction that exited cannot be read");
+	/*
+	 * Not to be read any more: another vCPU has rewritten it or its page tables since. The CPU
+	 * finds out what stands there now; a guest that does so gets to execute it again.
+	 */
+	if (unlikely(!length))
 		return;
-	}
 	vcpu_need(vcpu, REG_RIP | REG_RFLAGS | REG_SHADOW);
 	next = special->rip + length;
 	/* Only 64-bit code runs above 4 GiB; elsewhere RIP wraps at 32 bits. */

@@ -86,7 +86,7 @@ struct vcpu {
 	struct list run_link;        /* [sched] */
 	uint64_t slice_end_tsc;      /* own CPU */
 	uint64_t exits[EXIT_KINDS];  /* counters */
-	uint64_t run_tsc;            /* time spent in the run loop, the stay since then not counted */
+	uint64_t run_tsc;            /* time spent in the run loop, but for the present stay */
 	uint64_t run_since_tsc;      /* in it since then; 0: it is not there */
 	struct exit_record history[VCPU_HISTORY];
 	uint32_t history_next;

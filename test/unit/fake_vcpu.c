@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "host/x86.h"
+#include "vcpu/fpu.h"
 #include "vcpu/lapic.h"
 #include "vcpu/ports.h"
 
@@ -289,4 +290,9 @@ void vm_stop(struct vm *vm, enum vm_stop stop, uint32_t status, const char *reas
 	fake.stops++;
 	if (reason)
 		strncpy(fake.reason, reason, sizeof(fake.reason) - 1);
+}
+
+uint64_t fpu_guest_xcr0(void)
+{
+	return fake.vcpu.xcr0;
 }
