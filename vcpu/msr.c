@@ -86,6 +86,7 @@ static int write_tsc(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 	(void)msr;
 	vcpu->tsc_offset = value - clock_tsc();
 	vcpu_set_dirty(vcpu, REG_TSC);
+	lapic_tsc_changed(vcpu); /* an armed deadline is one of the new TSC's */
 	return 0;
 }
 

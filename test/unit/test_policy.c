@@ -20,7 +20,7 @@
 static struct vm vm;
 static struct vcpu vcpu;
 static struct cpuid_table table;
-static unsigned int faults, notes;
+static unsigned int faults, notes, tsc_changes;
 static uint64_t lapic_value;
 
 uint64_t clock_tsc_hz = 2600000000;
@@ -54,6 +54,12 @@ int lapic_wrmsr(struct vcpu *of, uint32_t msr, uint64_t value)
 	(void)of, (void)msr;
 	lapic_value = value;
 	return 0;
+}
+
+void lapic_tsc_changed(struct vcpu *of)
+{
+	(void)of;
+	tsc_changes++;
 }
 
 int pvclock_rdmsr(struct vcpu *of, uint32_t msr, uint64_t *value)
@@ -257,6 +263,7 @@ static void tsc_writes_move_the_offset(void **state)
 	assert_true(read_msr(MSR_TSC, &value));
 	assert_true(value >= 1ULL << 50 && value < (1ULL << 50) + clock_tsc_hz);
 	assert_true(vcpu.dirty & REG_TSC);
+	assert_int_equal(tsc_changes, 1);
 }
 
 int main(void)
