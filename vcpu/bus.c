@@ -23,18 +23,21 @@ static bool contains(const struct io_region *region, uint64_t address)
 	return address - region->start < region->length;
 }
 
-/* Accesses come in runs to one device: the last one is tried before the search. */
-static struct io_region *find(struct io_bus *bus, uint64_t address)
+static __attribute__((noinline)) struct io_region *search(struct io_bus *bus, uint64_t address)
 {
-	size_t above;
+	size_t above = upper_bound(bus, address);
 
-	if (bus->last && contains(bus->last, address))
-		return bus->last;
-	above = upper_bound(bus, address);
 	if (above == 0 || !contains(bus->regions[above - 1], address))
 		return NULL;
 	bus->last = bus->regions[above - 1];
 	return bus->last;
+}
+
+/* Accesses come in runs to one device: the last one is tried before the search. */
+static inline struct io_region *find(struct io_bus *bus, uint64_t address)
+{
+	return likely(bus->last && contains(bus->last, address)) ? bus->last
+								 : search(bus, address);
 }
 
 int io_bus_add(struct io_bus *bus, struct io_region *region)

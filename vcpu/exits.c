@@ -6,6 +6,7 @@
 #include "host/x86.h"
 #include "lib/printf.h"
 #include "vcpu/emulate.h"
+#include "vcpu/lapic.h"
 #include "vcpu/vm.h"
 
 static enum exit_action exit_host(struct vcpu *vcpu)
@@ -109,6 +110,9 @@ static enum exit_action exit_memory(struct vcpu *vcpu)
 {
 	const struct exit_memory *memory = &vcpu->exit.u.memory;
 
+	/* The most frequent by far, where it is used at all; its page is no memory. */
+	if (lapic_claims(vcpu, memory->gpa))
+		return exit_device_memory(vcpu);
 	switch (guest_memory_fault(&vcpu->vm->memory, memory->gpa, memory->access)) {
 	case MEMORY_MAPPED:
 		return ACTION_RESUME;

@@ -85,20 +85,6 @@ static bool move_root(struct vcpu *vcpu, struct code_region *region, gva_t linea
 	return true;
 }
 
-/* Is the walk's every entry as it was? The steps not used point to their own value. */
-static inline bool trail_holds(const struct walk_trail *trail)
-{
-	unsigned int i;
-
-#pragma GCC unroll 5
-	for (i = 0; i < TRAIL_STEPS; i++) {
-		if (__atomic_load_n(trail->steps[i].entry, __ATOMIC_RELAXED) !=
-			trail->steps[i].value)
-			return false;
-	}
-	return true;
-}
-
 /* Are 15 bytes from here in this region, and the guest's way to it what it was? */
 static inline bool region_holds(struct vcpu *vcpu, struct code_region *region, gva_t linear,
 	uint32_t mode)
@@ -111,7 +97,7 @@ static inline bool region_holds(struct vcpu *vcpu, struct code_region *region, g
 		return false;
 	if (unlikely(region->cr3 != special->cr3) && !move_root(vcpu, region, linear))
 		return false;
-	return trail_holds(&region->trail);
+	return walk_trail_holds(&region->trail);
 }
 
 static const uint8_t *search_regions(struct vcpu *vcpu, gva_t linear, uint32_t mode)
@@ -260,11 +246,6 @@ int guest_fetch(struct vcpu *vcpu, uint8_t bytes[15], size_t *count)
 
 /* ---- decoding ---- */
 
-static inline struct insn_site *site_at(struct vcpu *vcpu, gva_t linear)
-{
-	return &vcpu->insn_cache.sites[(linear ^ linear >> 6) & (INSN_SITES - 1)];
-}
-
 /* Decode into the site. 0, -ENODATA, or -EILSEQ. */
 static int fill_site(struct insn_site *site, gva_t linear, uint32_t mode, const uint8_t *bytes,
 	size_t count)
@@ -327,7 +308,8 @@ static inline int decode_known(struct insn_site *site, gva_t linear, uint32_t mo
 	return fill_site(site, linear, mode, copy.bytes, INSN_MAX_BYTES);
 }
 
-int guest_decode(struct vcpu *vcpu, const struct insn_site **found)
+static __attribute__((noinline)) int decode_anew(
+	struct vcpu *vcpu, const struct insn_site **found)
 {
 	const uint8_t *code;
 	struct insn_site *site;
@@ -335,15 +317,27 @@ int guest_decode(struct vcpu *vcpu, const struct insn_site **found)
 	uint32_t mode;
 	size_t limit;
 
-	vcpu_need(vcpu, FETCH_REGISTERS);
 	limit = code_position(vcpu, mode_bits(vcpu), &linear);
 	mode = site_mode(vcpu);
-	site = site_at(vcpu, linear);
+	site = insn_cache_site(&vcpu->insn_cache, linear);
 	*found = site;
 	code = known_code(vcpu, linear, mode);
 	if (likely(code && limit == INSN_MAX_BYTES))
 		return decode_known(site, linear, mode, code);
 	return decode_slowly(vcpu, site);
+}
+
+int guest_decode(struct vcpu *vcpu, const struct insn_site **found)
+{
+	const struct special_regs *special = &vcpu->special;
+
+	vcpu_need(vcpu, FETCH_REGISTERS);
+	*found = insn_cache_find(&vcpu->insn_cache,
+		&(struct code_context){.rip = special->rip, .cr3 = special->cr3,
+			.cr4 = special->cr4, .efer = special->efer, .cpl = special->cpl,
+			.cs_attributes = special->segments[SEG_CS].attributes,
+			.generation = memory_generation(vcpu)});
+	return likely(*found) ? 0 : decode_anew(vcpu, found);
 }
 
 int guest_decode_given(struct vcpu *vcpu, const uint8_t *bytes, size_t count,
@@ -356,7 +350,7 @@ int guest_decode_given(struct vcpu *vcpu, const uint8_t *bytes, size_t count,
 
 	vcpu_need(vcpu, FETCH_REGISTERS);
 	code_position(vcpu, mode_bits(vcpu), &linear);
-	site = site_at(vcpu, linear);
+	site = insn_cache_site(&vcpu->insn_cache, linear);
 	*found = site;
 	count = MIN(count, INSN_MAX_BYTES);
 	if (count == INSN_MAX_BYTES)

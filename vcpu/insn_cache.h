@@ -10,7 +10,7 @@
 
 #include "vcpu/insn.h"
 
-#define INSN_SITES 64 /* a power of two */
+#define INSN_SITES 256 /* a power of two */
 #define CODE_REGIONS 8
 #define TRAIL_STEPS 5
 
@@ -54,5 +54,56 @@ struct insn_cache {
 /* mode: 16, 32 or 64, and these. */
 #define SITE_USER BIT(8)
 #define SITE_PAGING BIT(9)
+
+static inline struct insn_site *insn_cache_site(struct insn_cache *cache, gva_t linear)
+{
+	return &cache->sites[(linear ^ linear >> 6) & (INSN_SITES - 1)];
+}
+
+/* Is the walk's every entry as it was? The steps not used point to their own value. */
+static inline bool walk_trail_holds(const struct walk_trail *trail)
+{
+#pragma GCC unroll 5
+	for (unsigned int i = 0; i < TRAIL_STEPS; i++) {
+		if (__atomic_load_n(trail->steps[i].entry, __ATOMIC_RELAXED) !=
+			trail->steps[i].value)
+			return false;
+	}
+	return true;
+}
+
+/* The state on which the meaning of the bytes at RIP depends. */
+struct code_context {
+	uint64_t rip, cr3, cr4, efer;
+	uint64_t generation;    /* of the guest's memory */
+	uint16_t cs_attributes;
+	uint8_t cpl;
+};
+
+/*
+ * The decoded instruction at RIP of 64-bit code, if it was decoded here before and the guest's
+ * tables and the bytes are what they were; else NULL. Inlined into the paths where instructions
+ * are counted: all it costs is the comparisons.
+ */
+static inline const struct insn_site *insn_cache_find(
+	struct insn_cache *cache, const struct code_context *at)
+{
+	const struct code_region *region = cache->recent;
+	const struct insn_site *site = insn_cache_site(cache, at->rip);
+	uint32_t mode = 64 | SITE_PAGING | (at->cpl == 3 ? SITE_USER : 0);
+	const uint8_t *code;
+	uint64_t head, tail;
+
+	if (unlikely(!region || site->linear != at->rip || site->mode != mode ||
+		    region->mode != mode || at->rip - region->start >= region->bytes ||
+		    region->cr3 != at->cr3 || region->cr4 != (uint32_t)at->cr4 ||
+		    region->efer != at->efer || !(at->cs_attributes & SEGMENT_L) ||
+		    region->generation != at->generation || !walk_trail_holds(&region->trail)))
+		return NULL;
+	code = region->code + (at->rip - region->start);
+	__builtin_memcpy(&head, code, 8);
+	__builtin_memcpy(&tail, code + 7, 8);
+	return site->head == head && site->tail == tail ? site : NULL;
+}
 
 #endif

@@ -262,7 +262,8 @@ static int write_policy(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 /* The LAPIC's MSRs are by far the most frequent: they skip the search. */
 static bool is_lapic_msr(uint32_t msr)
 {
-	return msr == MSR_TSC_DEADLINE || msr - MSR_X2APIC_FIRST < 0x100;
+	return msr - MSR_X2APIC_FIRST < 0x100 || msr == MSR_TSC_DEADLINE ||
+		msr == MSR_APIC_BASE;
 }
 
 enum exit_action exit_rdmsr(struct vcpu *vcpu)

@@ -8,12 +8,12 @@
 uint32_t port_read(struct vcpu *vcpu, uint16_t port, unsigned int size)
 {
 	struct vm *vm = vcpu->vm;
-	uint64_t value;
+	uint32_t value;
 
 	spin_lock(&vm->lock);
 	value = io_bus_read(&vm->ports, port, size);
 	spin_unlock(&vm->lock);
-	return value & byte_mask(size);
+	return value;
 }
 
 void port_write(struct vcpu *vcpu, uint16_t port, unsigned int size, uint32_t value)
@@ -21,7 +21,7 @@ void port_write(struct vcpu *vcpu, uint16_t port, unsigned int size, uint32_t va
 	struct vm *vm = vcpu->vm;
 
 	spin_lock(&vm->lock);
-	io_bus_write(&vm->ports, port, size, value & byte_mask(size));
+	io_bus_write(&vm->ports, port, size, value);
 	spin_unlock(&vm->lock);
 }
 

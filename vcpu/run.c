@@ -76,13 +76,33 @@ static void single_step(struct vcpu *vcpu)
 	vcpu_inject_exception(vcpu, VECTOR_DB);
 }
 
-static void advance(struct vcpu *vcpu)
+/* What few instructions leave behind: an interrupt shadow, a trap flag. */
+static __attribute__((noinline)) void end_shadow_and_step(struct vcpu *vcpu)
+{
+	struct special_regs *special = &vcpu->special;
+
+	if (special->interrupt_shadow) {
+		special->interrupt_shadow = false;
+		vcpu_set_dirty(vcpu, REG_SHADOW);
+		/* What waited for the shadow's end goes in now, without an exit of its own. */
+		if (vcpu->window)
+			__atomic_fetch_or(&vcpu->requests, REQUEST_EVENTS, __ATOMIC_RELAXED);
+	}
+	if (special->rflags & (RFLAGS_TF | RFLAGS_RF)) {
+		special->rflags &= ~RFLAGS_RF;
+		vcpu_set_dirty(vcpu, REG_RFLAGS);
+		if (special->rflags & RFLAGS_TF)
+			single_step(vcpu);
+	}
+}
+
+static inline void advance(struct vcpu *vcpu)
 {
 	struct special_regs *special = &vcpu->special;
 	unsigned int length = vcpu->exit.instruction_length;
 	uint64_t next;
 
-	if (!length)
+	if (unlikely(!length))
 		length = emulate_instruction_length(vcpu);
 	/*
 	 * Not to be read any more: another vCPU has rewritten it or its page tables since. The CPU
@@ -97,19 +117,8 @@ static void advance(struct vcpu *vcpu)
 		next = (uint32_t)next;
 	special->rip = next;
 	vcpu_set_dirty(vcpu, REG_RIP);
-	if (special->interrupt_shadow) {
-		special->interrupt_shadow = false;
-		vcpu_set_dirty(vcpu, REG_SHADOW);
-		/* What waited for the shadow's end goes in now, without an exit of its own. */
-		if (vcpu->window)
-			__atomic_fetch_or(&vcpu->requests, REQUEST_EVENTS, __ATOMIC_RELAXED);
-	}
-	if (unlikely(special->rflags & (RFLAGS_TF | RFLAGS_RF))) {
-		special->rflags &= ~RFLAGS_RF;
-		vcpu_set_dirty(vcpu, REG_RFLAGS);
-		if (special->rflags & RFLAGS_TF)
-			single_step(vcpu);
-	}
+	if (unlikely(special->interrupt_shadow || (special->rflags & (RFLAGS_TF | RFLAGS_RF))))
+		end_shadow_and_step(vcpu);
 }
 
 static void record(struct vcpu *vcpu)
