@@ -7,10 +7,12 @@
 #include "svm/svm.h"
 #include "vcpu/guest_access.h"
 #include "vcpu/insn.h"
+#include "vcpu/vm.h"
 
 _Static_assert(offsetof(struct vcpu, regs.gpr) == 0, "entry.asm: vcpu is the register array");
 _Static_assert(GPR_RCX == 1 && GPR_RDX == 2 && GPR_RBX == 3 && GPR_RBP == 5 && GPR_RSI == 6 &&
-	GPR_RDI == 7 && GPR_R8 == 8 && GPR_R15 == 15 && sizeof(((struct vcpu *)0)->regs.gpr[0]) == 8,
+		GPR_RDI == 7 && GPR_R8 == 8 && GPR_R15 == 15 &&
+		sizeof(((struct vcpu *)0)->regs.gpr[0]) == 8,
 	"entry.asm: offsets of registers");
 
 #define DR6_CAUSES 0xe00fULL
@@ -58,9 +60,24 @@ static inline uint8_t length_up_to(const struct vmcb_save *save, uint64_t next)
 	return length <= INSN_MAX_BYTES ? length : 0;
 }
 
-static inline uint8_t hardware_length(const struct vmcb *vmcb)
+/* Of an instruction met before, straight from the VMCB; 0: common code decodes. */
+static inline uint8_t remembered_length(struct vcpu *vcpu, const struct vmcb_save *save)
 {
-	return svm_features.next_rip ? length_up_to(&vmcb->save, vmcb->control.next_rip) : 0;
+	const struct insn_site *site = insn_cache_find(&vcpu->insn_cache,
+		&(struct code_context){ .rip = save->rip, .cr3 = save->cr3, .cr4 = save->cr4,
+			.efer = save->efer & ~EFER_SVME, .cpl = save->cpl,
+			.cs_attributes = save->cs.attributes,
+			.generation = __atomic_load_n(
+				&vcpu->vm->memory.generation, __ATOMIC_RELAXED) });
+
+	return site ? site->insn.length : 0;
+}
+
+static inline uint8_t instruction_length(struct vcpu *vcpu, const struct vmcb *vmcb)
+{
+	if (svm_features.next_rip)
+		return length_up_to(&vmcb->save, vmcb->control.next_rip);
+	return remembered_length(vcpu, &vmcb->save);
 }
 
 static enum exit_kind decode_port(struct vcpu_exit *exit, const struct vmcb *vmcb)
@@ -180,7 +197,7 @@ static __attribute__((noinline)) void decode_details(
 
 	switch (code) {
 	case SVM_EXIT_MSR:
-		exit->instruction_length = hardware_length(vmcb);
+		exit->instruction_length = instruction_length(vcpu, vmcb);
 		exit->kind = vmcb->control.exit_info1 ? EXIT_WRMSR : EXIT_RDMSR;
 		break;
 	case SVM_EXIT_IOIO:
@@ -203,7 +220,8 @@ static inline void decode_code(struct vcpu *vcpu, const struct vmcb *vmcb, uint3
 
 	if (likely(index < sizeof(simple_kinds) && simple_kinds[index])) {
 		exit->kind = simple_kinds[index] - 1;
-		exit->instruction_length = hardware_length(vmcb);
+		exit->instruction_length = exit->kind == EXIT_HOST_INTERRUPT ?
+			0 : instruction_length(vcpu, vmcb);
 	} else {
 		decode_details(vcpu, vmcb, code);
 	}

@@ -147,7 +147,7 @@ void svm_close_windows(struct svm_vcpu *svm);
 void svm_set_nmi_blocked(struct svm_vcpu *svm, bool blocked);
 /* EXITINTINFO is valid: keep the event for its next delivery. */
 void svm_requeue_event(struct vcpu *vcpu, struct svm_vcpu *svm);
-/* After an exit with NMI blocking: see whether IRET has executed. True when `vcpu->exit` is made. */
+/* After an exit with NMIs blocked: has IRET executed? True when `vcpu->exit` is made. */
 bool svm_track_nmi(struct vcpu *vcpu, struct svm_vcpu *svm);
 bool svm_exception_has_error(unsigned int vector);
 

@@ -6,8 +6,8 @@
 #include "vcpu/vm.h"
 
 /*
- * Nested paging walks as many levels as the host's own paging has (AMD APM vol. 2, "Nested Paging").
- * The VM's tables have four; where the firmware left five, one more table goes on top.
+ * Nested paging walks as many levels as the host's own paging has (AMD APM vol. 2, "Nested
+ * Paging"). The VM's tables have four; where the firmware left five, one more goes on top.
  */
 static int create_nested_root(struct vcpu *vcpu, struct svm_vcpu *svm)
 {
