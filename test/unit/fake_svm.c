@@ -7,6 +7,7 @@
 #include "vcpu/guest_access.h"
 #include "vcpu/insn.h"
 #include "vcpu/msr.h"
+#include "vcpu/vm.h"
 
 /* What the code under test calls in other folders. */
 
@@ -108,6 +109,7 @@ struct vmcb vmcb __aligned(4096);
 struct svm_cpu cpu;
 struct svm_vcpu svm;
 struct vcpu vcpu;
+static struct vm vm;
 void (*hardware)(struct vmcb *vmcb);
 
 void svm_run_guest(struct vcpu *entered, hpa_t guest_vmcb, hpa_t host_vmcb)
@@ -133,6 +135,7 @@ int setup(void **state)
 	svm.vmcb = &vmcb;
 	svm.cpu = &cpu;
 	vcpu.hw = &svm;
+	vcpu.vm = &vm;
 	svm_init_controls(&vmcb);
 	vcpu.special.rip = 0x1000;
 	vcpu.special.rflags = RFLAGS_FIXED1 | RFLAGS_IF;
