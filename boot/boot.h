@@ -41,9 +41,6 @@ struct memory_range memmap_largest_unused(void);
 /* Fill machine.memory with all that is free now, less the `taken` part. */
 void memmap_make_free_list(struct memory_range taken);
 
-/* The operator's side of Ballast, from mgmt/: runs on the boot CPU, never returns. */
-void mgmt_main(void);
-
 /* The host's life, on its own stack: boot/main.c. Never returns. */
 void ballast_main(void) __noreturn;
 /* Where the host lives before it has a frame allocator: filled before ballast_main(). */

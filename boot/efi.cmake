@@ -12,14 +12,8 @@ if(NOT EFI_CRT0 OR NOT EFI_LIBRARY OR NOT EFI_INCLUDE)
 	return()
 endif()
 
-set(BALLAST_EFI_FOLDERS "LIB;HOST;EPT;VCPU;VMX;SVM;DEVICES;BALLOON;MGMT;BOOT" CACHE STRING
-	"Folders whose sources make ballast.efi")
-set(BALLAST_EFI_EXTRA "" CACHE STRING "More sources for it: experiments outside the tree")
-mark_as_advanced(BALLAST_EFI_FOLDERS BALLAST_EFI_EXTRA)
-set(efi_sources ${BALLAST_EFI_EXTRA})
-foreach(folder ${BALLAST_EFI_FOLDERS})
-	list(APPEND efi_sources ${${folder}_SOURCES})
-endforeach()
+set(efi_sources ${LIB_SOURCES} ${HOST_SOURCES} ${EPT_SOURCES} ${VCPU_SOURCES} ${VMX_SOURCES}
+	${SVM_SOURCES} ${DEVICES_SOURCES} ${MGMT_SOURCES} ${BOOT_SOURCES})
 
 # What runs once or at the operator's pace is made small; what runs for each exit is made fast.
 set(efi_cold ${MGMT_SOURCES} ${BOOT_SOURCES} lib/printf.c host/acpi.c host/clock.c host/cpu.c

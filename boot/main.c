@@ -9,6 +9,7 @@
 #include "host/irq.h"
 #include "host/log.h"
 #include "host/serial.h"
+#include "mgmt/mgmt.h"
 #include "vcpu/sched.h"
 #include "vcpu/vcpu.h"
 
@@ -74,5 +75,4 @@ void ballast_main(void)
 		panic("virtualization cannot be enabled on the boot CPU");
 	release_secondaries();
 	mgmt_main();
-	panic("mgmt_main() returned");
 }

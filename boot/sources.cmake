@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
 set(BOOT_SOURCES
-	boot/absent.c
 	boot/efi_main.c
 	boot/files.c
 	boot/firmware.c
