@@ -27,7 +27,7 @@ ESCAPES = re.compile(r"\x1b(?:\[[0-9;?=]*[ -/]*[@-~]|[()][A-Za-z0-9]|[=>78cDEHMN
 # An escape sequence of which the rest has not arrived yet.
 PARTIAL_ESCAPE = re.compile(r"\x1b(?:\[[0-9;?=]*[ -/]*|[()])?$")
 CONTROLS = re.compile(r"[\x00-\x07\x0b-\x1f]")  # all but backspace, tab and newline
-BOCHS_CHATTER = re.compile(r"\] (?:RDMSR: Read|WRMSR: |read from port|write to port)")
+BOCHS_CHATTER = re.compile(r"\] (?:RDMSR: Read|WRMSR: |read from port|write to port|ips = )")
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
