@@ -13,26 +13,35 @@
 #include "vcpu/sched.h"
 #include "vcpu/vcpu.h"
 
+/* Other CPUs get so long to make themselves ready before the first guest is placed. */
+#define READY_NS (100 * NS_PER_MS)
+
 static uint32_t released; /* [a] other CPUs may run guests */
+static uint32_t ready;    /* [a] how many of them have tried to get ready for that */
 
 /* What every CPU but the first does, from the end of its own start-up. */
 static void secondary_main(void)
 {
 	while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE))
 		cpu_idle();
-	if (vcpu_cpu_init(this_cpu())) {
-		log_line("cpu %u: virtualization cannot be enabled; it stays idle",
-			 this_cpu()->id);
-		return;
-	}
+	if (vcpu_cpu_init(this_cpu()) == 0)
+		sched_open(this_cpu());
+	else
+		log_line("cpu %u: virtualization cannot be enabled; it runs no guests",
+			this_cpu()->id);
+	__atomic_fetch_add(&ready, 1, __ATOMIC_RELEASE);
 	sched_cpu_loop();
 }
 
 static void release_secondaries(void)
 {
+	uint64_t limit = clock_tsc() + clock_tsc_from_ns(READY_NS);
+
 	__atomic_store_n(&released, 1, __ATOMIC_RELEASE);
 	for (unsigned int id = 1; id < cpu_count(); id++)
 		cpu_kick(cpu_by_id(id));
+	while (__atomic_load_n(&ready, __ATOMIC_ACQUIRE) + 1 < cpu_count() && clock_tsc() < limit)
+		__builtin_ia32_pause();
 }
 
 /* Own memory: page tables, and then an allocator for all that they do not take. */

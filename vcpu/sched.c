@@ -14,6 +14,7 @@ struct run_queue {
 	struct list waiting;     /* [lock] runnable vCPUs that do not run */
 	struct vcpu *running;    /* [lock] */
 	unsigned int placed;     /* [placement_lock] */
+	bool open;               /* [placement_lock] */
 	struct timer slice;      /* own CPU: ends the running vCPU's slice */
 	struct cpu *cpu;         /* [I] */
 };
@@ -49,16 +50,23 @@ int sched_init(void)
 	return 0;
 }
 
+void sched_open(struct cpu *cpu)
+{
+	spin_lock(&placement_lock);
+	queue_of(cpu)->open = true;
+	spin_unlock(&placement_lock);
+}
+
 void sched_place(struct vcpu *vcpu)
 {
-	struct cpu *best = NULL;
+	struct cpu *best = cpu_by_id(0);
 
 	spin_lock(&placement_lock);
 	/* Of equals the last: the boot CPU, first of all, also has the operator to serve. */
-	for (unsigned int id = 0; id < cpu_count(); id++) {
+	for (unsigned int id = 1; id < cpu_count(); id++) {
 		struct cpu *cpu = cpu_by_id(id);
 
-		if (!best || queue_of(cpu)->placed <= queue_of(best)->placed)
+		if (queue_of(cpu)->open && queue_of(cpu)->placed <= queue_of(best)->placed)
 			best = cpu;
 	}
 	queue_of(best)->placed++;

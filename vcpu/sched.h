@@ -19,7 +19,13 @@ void sched_run(struct cpu *cpu);
 /* What all other CPUs do for ever. */
 void sched_cpu_loop(void) __noreturn;
 
-/* Choose a CPU for a vCPU that does not run: the one with the fewest. */
+/* This CPU can run guests: from now on vCPUs may be placed on it. Any CPU. */
+void sched_open(struct cpu *cpu);
+
+/*
+ * Choose a CPU for a vCPU that does not run: of those that are open the one with the fewest. The
+ * boot CPU is open always.
+ */
 void sched_place(struct vcpu *vcpu);
 /* The vCPU stopped for good: it no longer counts on its CPU. */
 void sched_unplace(struct vcpu *vcpu);

@@ -75,8 +75,9 @@ static void check_periodic(void)
 	sti();
 	CHECK(guest_wait_for(&guest_interrupts[IRQ8], 1, 1000 * MS));
 	start = rdtsc();
-	CHECK(guest_wait_for(&guest_interrupts[IRQ8], 11, 1000 * MS));
-	CHECK_RANGE((rdtsc() - start) * 1000000 / guest_tsc_hz(), 5000, 30000);
+	/* A late tick is made up for, so that only the rate over many is a promise. */
+	CHECK(guest_wait_for(&guest_interrupts[IRQ8], 65, 1000 * MS));
+	CHECK_RANGE((rdtsc() - start) * 1000 / guest_tsc_hz(), 45, 120);
 	write(0x0b, read(0x0b) & ~0x40);
 	cli();
 }

@@ -222,6 +222,15 @@ static void others_are_kicked(void **state)
 static void placement_spreads(void **state)
 {
 	(void)state;
+	/* CPU 2 cannot run guests. */
+	sched_open(&cpus[1]);
+	sched_place(&vcpus[0]);
+	assert_ptr_equal(vcpus[0].cpu, &cpus[1]);
+	sched_place(&vcpus[1]);
+	assert_ptr_equal(vcpus[1].cpu, &cpus[0]);
+	sched_unplace(&vcpus[0]);
+	sched_unplace(&vcpus[1]);
+	sched_open(&cpus[2]);
 	for (unsigned int i = 0; i < CPUS; i++)
 		sched_place(&vcpus[i]);
 	for (unsigned int i = 0; i < CPUS; i++)
