@@ -362,6 +362,7 @@ void vmx_decode_exit(struct vcpu *vcpu)
 	exit->info[1] = 0;
 	switch (reason) {
 	case REASON_EXTERNAL_INTERRUPT:
+	case REASON_PREEMPTION_TIMER:
 		exit->kind = EXIT_HOST_INTERRUPT;
 		break;
 	case REASON_EXCEPTION_NMI:

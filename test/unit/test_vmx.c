@@ -207,7 +207,8 @@ static void test_controls(void **state)
 	(void)state;
 	full_capabilities(&c);
 	vmx_controls_choose(&c, &controls);
-	assert_int_equal(controls.pin, 0x16 | PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI);
+	assert_int_equal(controls.pin, 0x16 | PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI |
+		PIN_PREEMPTION_TIMER);
 	assert_true(controls.proc & PROC_TPR_SHADOW);
 	assert_true(controls.proc & PROC_SECONDARY);
 	/* Not at first, and CR8 never. */
@@ -641,6 +642,8 @@ static void test_interrupted_delivery(void **state)
 	decode(f, REASON_EXTERNAL_INTERRUPT, 0);
 	assert_int_equal(f->vcpu.exit.kind, EXIT_HOST_INTERRUPT);
 	assert_int_equal(total(reads), 1);
+	decode(f, REASON_PREEMPTION_TIMER, 0);
+	assert_int_equal(f->vcpu.exit.kind, EXIT_HOST_INTERRUPT);
 }
 
 static void test_exception_exits(void **state)
