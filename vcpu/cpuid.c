@@ -137,9 +137,30 @@ static void build_topology(struct cpuid_table *table, uint32_t leaf, unsigned in
 	add_subleaf(table, leaf, 1, (struct cpuid_result){ bits, vcpu_count, 2 << 8 | 1, 0 });
 }
 
+#define XSAVE_LEGACY_BYTES (512 + 64)
+#define XSAVE_ALIGNED B(1) /* leaf 0xd, subleaves from 2, ECX */
+
+/* The compacted form: the components in use one after the other. */
+static uint32_t xsave_compacted_bytes(const struct cpuid_table *table, uint64_t components)
+{
+	uint32_t bytes = XSAVE_LEGACY_BYTES;
+
+	for (size_t i = 0; i < table->subleaf_count; i++) {
+		const struct cpuid_subleaf *entry = &table->subleaves[i];
+
+		if (entry->leaf != 0xd || entry->subleaf < 2 || !(components & BIT(entry->subleaf)))
+			continue;
+		if (entry->registers.ecx & XSAVE_ALIGNED)
+			bytes = ROUND_UP(bytes, 64);
+		bytes += entry->registers.eax;
+	}
+	return bytes;
+}
+
+/* The standard form: each component at its own offset. */
 static uint32_t xsave_bytes(const struct cpuid_table *table, uint64_t components)
 {
-	uint32_t bytes = 512 + 64;
+	uint32_t bytes = XSAVE_LEGACY_BYTES;
 
 	for (size_t i = 0; i < table->subleaf_count; i++) {
 		const struct cpuid_subleaf *entry = &table->subleaves[i];
@@ -374,8 +395,10 @@ static void patch_leaf(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)
 		gpr[GPR_RDX] = vcpu->id;
 		break;
 	case 0xd:
-		if (subleaf <= 1)
+		if (subleaf == 0)
 			gpr[GPR_RBX] = xsave_bytes(vcpu->vm->cpuid, fpu_guest_xcr0());
+		if (subleaf == 1)
+			gpr[GPR_RBX] = xsave_compacted_bytes(vcpu->vm->cpuid, fpu_guest_xcr0());
 		break;
 	case 0x80000001:
 		if (!lapic_enabled(vcpu))
