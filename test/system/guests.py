@@ -17,7 +17,8 @@ SHELL = r"^guest# "
 class Guest:
     """files: paths below the folder of fetched guests; None where there is none."""
 
-    def __init__(self, kernel, talk, initrd=None, cmdline="", memory_mib=256, boot="auto", timeout_s=120):
+    def __init__(self, kernel, talk, initrd=None, cmdline="", memory_mib=256, boot="auto", timeout_s=120,
+                 vcpus=1):
         self.kernel = kernel
         self.initrd = initrd
         self.cmdline = cmdline
@@ -25,6 +26,7 @@ class Guest:
         self.boot = boot
         self.talk = talk
         self.timeout_s = timeout_s
+        self.vcpus = vcpus
 
 
 def linux_shell(machine, guest, machine_name):
@@ -35,7 +37,11 @@ def linux_shell(machine, guest, machine_name):
         raise machine.failure(f"GUEST-OK names the machine {ok.group(2)!r}, not {machine_name!r}")
     if not guest.memory_mib * 1024 * 0.7 < int(ok.group(4)) <= guest.memory_mib * 1024:
         raise machine.failure(f"GUEST-OK names {ok.group(4)} kB of memory; the guest has {guest.memory_mib} MiB")
+    if int(ok.group(3)) != guest.vcpus:
+        raise machine.failure(f"GUEST-OK names {ok.group(3)} CPUs; the guest has {guest.vcpus}")
     machine.expect(SHELL, 60)
+    if guest.vcpus > 1:
+        all_cpus_work(machine, guest)
     machine.send_line("echo answer $((6*7)) $(cat /proc/sys/kernel/ostype)")
     machine.expect(r"^answer 42 Linux$", 60, KERNEL_DEATH)
     machine.expect(SHELL, 60)
@@ -50,6 +56,16 @@ def linux_shell(machine, guest, machine_name):
     machine.expect(SHELL, 60)
     machine.send_line("poweroff")
     machine.expect(r"poweroff\n", 30)
+
+
+def all_cpus_work(machine, guest):
+    """More processes than CPUs at once, each CPU taking some: forks, page faults and TLB shootdowns on all of them."""
+    machine.send_line(f"for i in $(seq {2 * guest.vcpus}); do (find / -xdev | sort | md5sum >/dev/null)& done; wait; echo all $?")
+    machine.expect(r"^all 0$", 120, KERNEL_DEATH)
+    machine.expect(SHELL, 60)
+    machine.send_line("grep -c '^cpu[0-9].* ' /proc/stat; awk '/^cpu[0-9]/ && $2 + $4 == 0 {print \"idle\", $1}' /proc/stat")
+    machine.expect(rf"^{guest.vcpus}$", 60, r"^idle cpu")
+    machine.expect(SHELL, 60, r"^idle cpu")
 
 
 KERNEL_DEATH = r"Kernel panic|Attempted to kill init|---\[ end trace|BUG: |Oops: "
@@ -85,6 +101,7 @@ ALL = {
     "debian-cloud": Guest("debian-cloud/vmlinuz", linux_64, "root64/initrd.gz", QUIET),
     "debian-pvh": Guest("debian-cloud/vmlinux", linux_64, "root64/initrd.gz", QUIET, boot="pvh"),
     "debian-verbose": Guest("debian-cloud/vmlinuz", linux_64, "root64/initrd.gz", "console=ttyS0", timeout_s=240),
+    "debian-smp": Guest("debian-cloud/vmlinuz", linux_64, "root64/initrd.gz", QUIET, timeout_s=300, vcpus=2),
     "debian-full": Guest("debian-full/vmlinuz", linux_64, "root64/initrd.gz", QUIET, timeout_s=300),
     "debian-pae": Guest("debian-pae/vmlinuz", linux_32, "root32/initrd.gz", QUIET, timeout_s=300),
     "debian-686": Guest("debian-686/vmlinuz", linux_32, "root32/initrd.gz", QUIET, timeout_s=300),

@@ -63,7 +63,8 @@ class Environment:
 def conf_section(name, guest, autostart=False, more=()):
     """The lines of ballast.conf for one of the real guests, and the files that it names."""
     where = guests.folder()
-    lines = [f"[vm {name}]", f"memory = {guest.memory_mib}M", f"kernel = /{name}/kernel", f"boot = {guest.boot}"]
+    lines = [f"[vm {name}]", f"memory = {guest.memory_mib}M", f"vcpus = {guest.vcpus}",
+             f"kernel = /{name}/kernel", f"boot = {guest.boot}"]
     files = [(os.path.join(where, guest.kernel), f"/{name}/kernel")]
     if guest.initrd:
         lines.append(f"initrd = /{name}/initrd")

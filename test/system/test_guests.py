@@ -60,6 +60,11 @@ def test_debian_verbose(env):
 
 
 @suite.test
+def test_debian_smp(env):
+    linux_guest(env, "debian-smp")
+
+
+@suite.test
 def test_debian_full(env):
     linux_guest(env, "debian-full")
 
