@@ -56,7 +56,7 @@ extern vmx_decode_refusal
 section .text
 
 ; void vmx_entry_run(struct vcpu *vcpu (rdi), struct vmx_vcpu *hw (rsi)): see vmx.h. The registers
-; are the first thing in struct vcpu. It ends by jumping to what is to be done next with the vCPU, so
+; are the first thing in struct vcpu. It ends by jumping to what is to be done next, so
 ; that nothing of this function's caller need be kept beside it.
 align 16
 global vmx_entry_run:function
