@@ -109,8 +109,10 @@ static const char *missing_ept_capability(const struct vmx_capabilities *c)
 static const char *missing_control(const struct vmx_capabilities *capabilities)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(vmx_features); i++) {
-		if (vmx_features[i].needed && !vmx_feature_available(capabilities, &vmx_features[i]))
-			return vmx_features[i].name;
+		const struct vmx_feature *feature = &vmx_features[i];
+
+		if (feature->needed && !vmx_feature_available(capabilities, feature))
+			return feature->name;
 	}
 	return NULL;
 }
@@ -129,14 +131,15 @@ int vmx_capabilities_check(const struct vmx_capabilities *c, char *why, size_t s
 	if (!c->has_vmx) {
 		if (!c->intel)
 			return -ENODEV;
-		snprintf(why, size, "This Intel CPU does not offer VT-x (CPUID shows no VMX); Ballast "
-			"needs it. In a virtual machine, let the host pass nested VMX through.");
+		snprintf(why, size, "This Intel CPU does not offer VT-x (CPUID shows no VMX); "
+			"Ballast needs it. In a virtual machine, let the host pass nested VMX "
+			"through.");
 		return -ENOTSUP;
 	}
 	if ((c->feature_control & lock) == FEATURE_CONTROL_LOCKED) {
-		snprintf(why, size, "The firmware has turned Intel VT-x off and locked it: enable "
-			"\"Intel Virtualization Technology\" (VT-x, VMX) in the firmware setup, then "
-			"turn the machine off and on.");
+		snprintf(why, size, "The firmware has turned Intel VT-x off and locked it: "
+			"enable \"Intel Virtualization Technology\" (VT-x, VMX) in the firmware "
+			"setup, then turn the machine off and on.");
 		return -ENOTSUP;
 	}
 	missing = missing_generation(c);
@@ -146,7 +149,8 @@ int vmx_capabilities_check(const struct vmx_capabilities *c, char *why, size_t s
 	}
 	missing = missing_ept_capability(c);
 	if (missing) {
-		snprintf(why, size, "This CPU's EPT does not have %s, which Ballast needs.", missing);
+		snprintf(why, size, "This CPU's EPT does not have %s, which Ballast needs.",
+			missing);
 		return -ENOTSUP;
 	}
 	missing = missing_control(c);
