@@ -14,7 +14,7 @@ def refused(env, cpu, sentence, efi=None, files=(), **options):
     with env.machine(env.image("", files, efi=efi), 180, cpu=cpu, **options) as machine:
         machine.expect(r"^Ballast \S+ cannot run on this machine: [^\n]*" + sentence + r"[^\n]*\.$", 90, CRASH)
         # On the firmware's own console too: an operator may sit at a screen.
-        machine.expect(r"^Ballast cannot run on this machine: [^\n]*" + sentence + r"[^\n]*\.$", 60, CRASH)
+        machine.expect(r"^Ballast \S+ cannot run on this machine: [^\n]*" + sentence + r"[^\n]*\.$", 60, CRASH)
         machine.expect(r"^BdsDxe: failed to start Boot", 60, CRASH)
 
 
