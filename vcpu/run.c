@@ -143,6 +143,16 @@ static void trace(struct vcpu *vcpu)
 		(unsigned long long)vcpu->exit.info[0], (unsigned long long)vcpu->exit.info[1]);
 }
 
+/* The host's interrupts, timers among them, are served here while a vCPU runs. */
+static enum turn serve_host(void)
+{
+	irq_window();
+	return this_cpu()->kick ? TURN_YIELD : TURN_AGAIN;
+}
+
+/* After so many exits of other kinds the host looks for interrupts itself: see dispatch(). */
+#define UNINTERRUPTED_EXITS 32
+
 static enum turn dispatch(struct vcpu *vcpu)
 {
 	record(vcpu);
@@ -161,15 +171,13 @@ static enum turn dispatch(struct vcpu *vcpu)
 	case ACTION_STOP:
 		break;
 	}
+	/*
+	 * A guest can arrange that the delivery of #DB or #AC raises it again, for ever, and the
+	 * trap comes before any interrupt: this guest's turn would never end.
+	 */
+	if (unlikely(vcpu->history_next % UNINTERRUPTED_EXITS == 0))
+		return serve_host();
 	return TURN_AGAIN;
-}
-
-/* The host's interrupts, timers among them, are served here while a vCPU runs. */
-static enum turn host_interrupt(struct vcpu *vcpu)
-{
-	vcpu->exits[EXIT_HOST_INTERRUPT]++;
-	irq_window();
-	return this_cpu()->kick ? TURN_YIELD : TURN_AGAIN;
 }
 
 static enum turn turn(struct vcpu *vcpu)
@@ -184,8 +192,10 @@ static enum turn turn(struct vcpu *vcpu)
 	}
 	hw->enter(vcpu);
 	vcpu->injected = false;
-	if (vcpu->exit.kind == EXIT_HOST_INTERRUPT)
-		return host_interrupt(vcpu);
+	if (vcpu->exit.kind == EXIT_HOST_INTERRUPT) {
+		vcpu->exits[EXIT_HOST_INTERRUPT]++;
+		return serve_host();
+	}
 	return dispatch(vcpu);
 }
 
