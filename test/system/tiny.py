@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Run the test guests on one bench: one machine, one VM for each guest, started one after the other.
+"""Run the test guests on one bench: one machine, one VM for each guest, started one after the other. The hostile
+ones have a machine of their own, and a VM for each of their attacks.
 
   tiny.py --bench qemu-svm --build BUILD [NAME ...]
 
-A guest's exit status is the number of its checks that failed. Exit status 0: all guests did what was expected.
+NAME is a guest, or one attack of a hostile guest such as loops.halt. A guest's exit status is the number of its
+checks that failed. Exit status 0: all guests did what was expected.
 """
 
 import argparse
@@ -13,8 +15,10 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 
 import benches
+import hostile
 import lab
 
 TOOLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools")
@@ -31,11 +35,22 @@ def names_in(build):
     return sorted(os.path.basename(path)[:-4] for path in glob.glob(os.path.join(build, "guest", "*.elf")))
 
 
+def is_attack(name):
+    return "." in name
+
+
+def elf_of(name):
+    return hostile.elf_of(name) if is_attack(name) else name
+
+
 def configuration(names, bench):
     sections = []
     for name in names:
-        sections.append(f"[vm {name}]\nmemory = 64M\nkernel = /guest/{name}.elf\nboot = multiboot\n"
-                        f"cmdline = {BENCH_WORDS.get(bench, bench)}\nautostart = no\ndebug-exit = yes\n")
+        words = BENCH_WORDS.get(bench, bench)
+        if is_attack(name):
+            words += " " + hostile.word_of(name)
+        sections.append(f"[vm {name}]\nmemory = 64M\nkernel = /guest/{elf_of(name)}.elf\nboot = multiboot\n"
+                        f"cmdline = {words}\nautostart = no\ndebug-exit = yes\n")
     return "\n".join(sections)
 
 
@@ -44,7 +59,8 @@ def make_image(build, names, bench, workdir):
     image = os.path.join(workdir, "guests.img")
     with open(conf, "w", encoding="ascii") as file:
         file.write(configuration(names, bench))
-    files = [word for name in names for word in ("--file", f"{build}/guest/{name}.elf:/guest/{name}.elf")]
+    elves = sorted({elf_of(name) for name in names})
+    files = [word for elf in elves for word in ("--file", f"{build}/guest/{elf}.elf:/guest/{elf}.elf")]
     subprocess.run([os.path.join(TOOLS, "mkimage"), image, "--efi", os.path.join(build, "ballast.efi"),
                     "--conf", conf, *files], check=True, stdout=subprocess.DEVNULL)
     return image
@@ -67,19 +83,61 @@ def run_guest(machine, name):
     return machine.text[start : machine.position]
 
 
+# How long an attack that never ends is let run before the operator asks how things are.
+ATTACK_S = 0.7
+# Within so many seconds the shell answers, whatever guests do; an emulated machine is no fast one.
+ANSWER_S = 20
+
+
+def run_attack(machine, name):
+    """As run_guest(). Meanwhile, and afterwards, the shell has to answer."""
+    pattern, endless = hostile.endings_of(name)
+    start = machine.position
+    machine.send_line(f"vm start {name}")
+    machine.expect(rf"^vm {lab.re.escape(name)}: started", 30)
+    state = wait_for_ending(machine, name, ATTACK_S if endless else 60)
+    listed = machine.command("vm list", ANSWER_S)
+    if state is None:
+        good = endless and any(lab.re.match(rf"{lab.re.escape(name)} +running", line) for line in listed)
+    else:
+        good = bool(pattern and lab.re.match(pattern, state))
+    if not good:
+        machine.command(f"vm show {name}", ANSWER_S)
+    machine.send_line(f"vm destroy {name}")
+    machine.expect(rf"^vm {lab.re.escape(name)}: destroyed", ANSWER_S)
+    machine.command("mem", ANSWER_S)
+    return None if good else machine.text[start : machine.position]
+
+
+def wait_for_ending(machine, name, seconds):
+    """The state line that ended the VM; None when none came."""
+    until = time.monotonic() + seconds
+    ending = lab.re.compile(rf"^vm {lab.re.escape(name)}: (exited with status \d+|(?:stopped|reset)[^\n]*|powered off)\n",
+                            lab.re.MULTILINE)
+    while time.monotonic() < until and machine.pump(0.05):
+        match = ending.search(machine.text, machine.position)
+        if match:
+            return match.group(1)
+    return None
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bench", choices=benches.BENCHES, default="qemu-svm")
     parser.add_argument("--build", required=True, help="the build directory: ballast.efi and guest/*.elf are there")
     parser.add_argument("--workdir", help="keep the console and the image here")
-    parser.add_argument("--cpus", type=int, default=2, help="of the machine (default: 2)")
+    parser.add_argument("--cpus", type=int,
+                        help="of the machine (default: 2; with hostile guests 1, which they share with the console)")
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: all guests")
     arguments = parser.parse_args()
     names = arguments.names or names_in(arguments.build)
+    names = [vm for name in names for vm in (hostile.vm_names(name) if hostile.is_hostile(name) else [name])]
+    groups = [group for group in ([name for name in names if not is_attack(name)],
+                                  [name for name in names if is_attack(name)]) if group]
     with tempfile.TemporaryDirectory() as scratch:
         workdir = arguments.workdir or scratch
         os.makedirs(workdir, exist_ok=True)
-        return run_all(arguments, names, workdir)
+        return max(run_all(arguments, group, workdir) for group in groups)
 
 
 def run_all(arguments, names, workdir):
@@ -87,11 +145,12 @@ def run_all(arguments, names, workdir):
     failed = []
     # Many guests check how long things take. QEMU's time must not depend on how busy this machine is: each
     # instruction takes 16 ns there.
+    cpus = arguments.cpus or (1 if is_attack(names[0]) else 2)
     icount = 4 if arguments.bench == "qemu-svm" else False
-    with lab.Machine(arguments.bench, image, workdir, life_s=900, cpus=arguments.cpus, icount=icount) as machine:
+    with lab.Machine(arguments.bench, image, workdir, life_s=900, cpus=cpus, icount=icount) as machine:
         machine.expect(r"^ballast> ", 90)
         for name in names:
-            output = run_guest(machine, name)
+            output = run_attack(machine, name) if is_attack(name) else run_guest(machine, name)
             print(f"{'FAIL' if output else 'ok  '} {arguments.bench} {name}", flush=True)
             if output:
                 failed.append(name)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The guests that attack the host: which attacks there are, and how the VM of each may end.
+
+A guest hostile_THEME.elf runs in one VM for each attack, called THEME.ATTACK. After each of them the shell must
+still answer.
+"""
+
+SURVIVES = r"exited with status 0\b"
+TRIPLE = r"stopped: triple fault"
+NO_TABLES = r"stopped: the guest's page tables are not in RAM"
+NO_DELIVERY = r"stopped: an event could not be delivered"
+RESETS = r"reset\b"
+ENDLESS = None
+
+# QEMU 7.2 and Bochs 3.0 do not always report an event whose delivery was interrupted (EXITINTINFO) or leave a
+# check out: then the guest repeats its instruction for ever, at its own expense.
+NO_DELIVERY_OR_ENDLESS = (NO_DELIVERY, ENDLESS)
+
+# What the guest runs into: a pattern of its state line, ENDLESS, or a tuple of both where it depends on the CPU.
+ATTACKS = {
+    "delivery": {
+        "idt-limit": TRIPLE,
+        "idt-hole": NO_DELIVERY_OR_ENDLESS,
+        "idt-lapic": NO_DELIVERY_OR_ENDLESS,
+        "idt-nmi": NO_DELIVERY_OR_ENDLESS,
+        "gdt-hole": NO_DELIVERY_OR_ENDLESS,
+        "tss-hole": NO_DELIVERY_OR_ENDLESS,
+        "cr3-empty": TRIPLE,
+        "cr3-hole": NO_TABLES,
+        "cr3-lapic": NO_TABLES,
+        "cr3-beyond": NO_TABLES,
+        "directory-hole": NO_TABLES,
+        "directory-lapic": NO_TABLES,
+        "operand-tables": SURVIVES,
+        "stack-hole": NO_DELIVERY_OR_ENDLESS,
+        "stack-lapic": NO_DELIVERY_OR_ENDLESS,
+        "stack-interrupt": NO_DELIVERY_OR_ENDLESS,
+        "code": SURVIVES,
+        "mov-ss": SURVIVES,
+    },
+    "legacy": {
+        "jump-tss": r"stopped: hardware task switches are not emulated",
+        "task-gate": r"stopped: hardware task switches are not emulated",
+        "alignment": ENDLESS,
+        "virtual-8086": SURVIVES,
+        "stack16": TRIPLE,
+        "bad-pae": (TRIPLE, r"stopped: the CPU refused to enter the guest"),
+    },
+    "loops": dict.fromkeys(
+        ("debug", "halt", "spin", "timers", "deadlines", "interrupts", "flood", "string-memory", "string-move",
+         "string-port", "string-output", "exceptions"), ENDLESS) | {"init-self": RESETS},
+    "sweep": dict.fromkeys(("msrs", "cpuids", "ports", "memory", "xstates", "lapic"), SURVIVES),
+}
+
+
+def is_hostile(elf):
+    return elf.startswith("hostile_")
+
+
+def vm_names(elf):
+    theme = elf[len("hostile_"):]
+    return [f"{theme}.{attack}" for attack in ATTACKS[theme]]
+
+
+def elf_of(vm):
+    return "hostile_" + vm.split(".")[0]
+
+
+def word_of(vm):
+    return "case=" + vm.split(".")[1]
+
+
+def endings_of(vm):
+    """(pattern of the state lines that may end it or None, whether it may run for ever)."""
+    theme, attack = vm.split(".")
+    allowed = ATTACKS[theme][attack]
+    allowed = allowed if isinstance(allowed, tuple) else (allowed,)
+    patterns = [pattern for pattern in allowed if pattern is not ENDLESS]
+    return "|".join(patterns) or None, ENDLESS in allowed
