@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A QEMU TCG plugin that counts executed instructions on an emulated SVM machine with one CPU, from outside and without
- * changing a thing: those of the guest, from VMRUN to the exit, and those of its host, from the exit to the next VMRUN.
- * The host may be any hypervisor. With a table of Ballast's functions it also tells, for each kind of exit, in which of
- * them its instructions are, and what Ballast does before it enters a guest for the first time.
+ * A QEMU TCG plugin that counts executed instructions on an emulated SVM machine with one CPU, from outside, without
+ * changing a thing: those of the guest, from VMRUN to the exit, and those of its host, from the exit to the next
+ * VMRUN. The host may be any hypervisor. With a table of Ballast's functions it also tells, for each kind of exit, in
+ * which of them its instructions are, and what Ballast does before it enters a guest for the first time.
  *
  *   -plugin count.so,out=FILE[,symbols=FILE,entry=HEX,code=HEX,stop=NAME]
  *
  * symbols: lines "START SIZE NAME" (hexadecimal, sorted, relative to the image's base), entry: the image's entry point,
- * code: the bytes there, by which the place is found where the firmware has loaded it; stop: the function that ends a VM.
+ * code: the bytes there, by which the place is found where the firmware has loaded it; stop: the function that ends
+ * a VM.
  *
  * What is counted is split into sections. A guest begins one by the instruction NOPL name(RAX), name being the 32-bit
  * address of a string of its own, and ends it by NOPL 1(RAX); such an instruction does nothing anywhere else.
@@ -56,10 +57,10 @@ EXPORTED int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc
 enum { FIRMWARE = 2, START, STOPPED, VM_FIRST = 16 };
 
 /* What the guest did last before an exit, as far as it matters. */
-enum instruction { OTHER, PORT_IN, PORT_OUT, PORT_STRING, CPUID, RDMSR, WRMSR, HLT, HYPERCALL, MOV_CR, WBINVD, XSETBV,
-	PAUSE, INSTRUCTIONS };
-static const char *const instruction_names[INSTRUCTIONS] = { "other", "in", "out", "ins-outs", "cpuid", "rdmsr", "wrmsr",
-	"hlt", "hypercall", "mov-cr", "wbinvd", "xsetbv", "pause" };
+enum instruction { OTHER, PORT_IN, PORT_OUT, PORT_STRING, CPUID, RDMSR, WRMSR, HLT, HYPERCALL, MOV_CR, WBINVD,
+	XSETBV, PAUSE, INSTRUCTIONS };
+static const char *const instruction_names[INSTRUCTIONS] = { "other", "in", "out", "ins-outs", "cpuid", "rdmsr",
+	"wrmsr", "hlt", "hypercall", "mov-cr", "wbinvd", "xsetbv", "pause" };
 
 struct function {
 	uint64_t start, size;
@@ -72,8 +73,13 @@ struct kind {
 	unsigned int handler; /* index into functions; function_count: none */
 };
 
+struct spent {
+	uint64_t instructions, calls;
+};
+
 struct tally {
-	uint64_t exits, host, *by_function;
+	uint64_t exits, host;
+	struct spent *by_function;
 };
 
 struct section {
@@ -104,7 +110,7 @@ static enum instruction last_instruction;
 static uint64_t last_at;                /* `total` before it */
 
 /* Of the host's stay that goes on now. */
-static uint64_t *stay;                  /* by function */
+static struct spent *stay;              /* by function */
 static unsigned int *stay_functions, stay_count, stay_handler;
 static uint64_t stay_zeroed, stay_copied, rep_pc, rep_at;
 
@@ -148,7 +154,7 @@ static void close_stay(void)
 	uint64_t host = total - host_from;
 
 	if (!tally->by_function)
-		tally->by_function = calloc(function_count + 1, sizeof(uint64_t));
+		tally->by_function = calloc(function_count + 1, sizeof(struct spent));
 	tally->exits++;
 	tally->host += host;
 	section->host += host;
@@ -157,11 +163,14 @@ static void close_stay(void)
 	if (host > section->longest)
 		section->longest = host;
 	for (unsigned int i = 0; i < stay_count; i++) {
-		tally->by_function[stay_functions[i]] += stay[stay_functions[i]];
-		host -= stay[stay_functions[i]];
-		stay[stay_functions[i]] = 0;
+		struct spent *spent = &stay[stay_functions[i]];
+
+		tally->by_function[stay_functions[i]].instructions += spent->instructions;
+		tally->by_function[stay_functions[i]].calls += spent->calls;
+		host -= spent->instructions;
+		*spent = (struct spent){ 0, 0 };
 	}
-	tally->by_function[function_count] += host;
+	tally->by_function[function_count].instructions += host;
 	stay_count = 0;
 	stay_zeroed = stay_copied = 0;
 	stay_handler = function_count;
@@ -205,8 +214,15 @@ static void on_function(unsigned int cpu, void *data)
 	(void)cpu;
 	if (in_guest)
 		return;
-	if (!stay[function]++)
+	if (!stay[function].instructions++)
 		stay_functions[stay_count++] = function;
+}
+
+static void on_call(unsigned int cpu, void *data)
+{
+	(void)cpu;
+	if (!in_guest)
+		stay[(uintptr_t)data].calls++;
 }
 
 static void on_handler(unsigned int cpu, void *data)
@@ -357,6 +373,7 @@ static void instrument_own(struct qemu_plugin_insn *insn, uint64_t pc, const uin
 	void *data = (void *)(uintptr_t)function;
 
 	if (function < function_count && functions[function].start == pc - image_base) {
+		qemu_plugin_register_vcpu_insn_exec_cb(insn, on_call, PLUGIN_NO_REGISTERS, data);
 		if (!strncmp(functions[function].name, "exit_", 5))
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_handler, PLUGIN_NO_REGISTERS, data);
 		if (!strcmp(functions[function].name, stop_name))
@@ -462,8 +479,11 @@ static void print_section(const struct section *section)
 			function_name(kinds[i].handler), (unsigned long long)tally->exits,
 			(unsigned long long)tally->host);
 		for (unsigned int f = 0; function_count && f <= function_count; f++) {
-			if (tally->by_function[f])
-				fprintf(out, "in %s %llu\n", function_name(f), (unsigned long long)tally->by_function[f]);
+			const struct spent *spent = &tally->by_function[f];
+
+			if (spent->instructions)
+				fprintf(out, "in %s %llu %llu\n", function_name(f),
+					(unsigned long long)spent->instructions, (unsigned long long)spent->calls);
 		}
 	}
 }

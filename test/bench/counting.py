@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Counting executed instructions from outside the emulated machine: the plugin count.c, built, given Ballast's functions,
-and its output read.
+"""Counting executed instructions from outside the emulated machine: the plugin count.c, built, given Ballast's
+functions, and its output read.
 """
 
 import os
@@ -83,7 +83,10 @@ class Exits:
         self.functions = {}
 
     def kind(self):
-        return self.instruction if self.instruction != "other" else self.handler.removeprefix("exit_")
+        """What the guest did; for what is no special instruction, what Ballast made of it."""
+        if self.instruction != "other" or self.handler == "-":
+            return self.instruction
+        return self.handler.removeprefix("exit_")
 
 
 class Section:
@@ -96,12 +99,15 @@ class Section:
     def count(self):
         return sum(exits.count for exits in self.exits)
 
-    def by_function(self):
-        sums = {}
-        for exits in self.exits:
-            for name, count in exits.functions.items():
-                sums[name] = sums.get(name, 0) + count
-        return sums
+
+def sum_functions(many):
+    """(instructions, calls) by function of several kinds of exit."""
+    sums = {}
+    for exits in many:
+        for name, (instructions, calls) in exits.functions.items():
+            before = sums.get(name, (0, 0))
+            sums[name] = (before[0] + instructions, before[1] + calls)
+    return sums
 
 
 def _string_at(data, address):
@@ -136,5 +142,5 @@ def read(path, guest=None):
                 exits = Exits(words[1], words[2], int(words[4]), int(words[6]))
                 section.exits.append(exits)
             elif words[0] == "in":
-                exits.functions[words[1]] = int(words[2])
+                exits.functions[words[1]] = (int(words[2]), int(words[3]))
     return sections

@@ -19,6 +19,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 FIRMWARE_FOLDERS = ("/usr/share/seabios", "/usr/share/qemu")
 FIRMWARE = ("bios-256k.bin", "kvmvapic.bin", "multiboot_dma.bin", "linuxboot_dma.bin")
 
+CMDLINE = "quiet console=ttyS0"
+
+# Bochs refuses the posted-interrupt descriptor that KVM gives to a CPU with APICv.
+
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
@@ -27,9 +31,10 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 insmod /kvm/irqbypass.ko
 insmod /kvm/kvm.ko
-if grep -q AuthenticAMD /proc/cpuinfo; then insmod /kvm/kvm-amd.ko; else insmod /kvm/kvm-intel.ko; fi
+if grep -q AuthenticAMD /proc/cpuinfo; then insmod /kvm/kvm-amd.ko; else insmod /kvm/kvm-intel.ko enable_apicv=0; fi
 . /run-peer
 echo peer: done
+sleep 5 # an emulated UART may keep to its bit rate: what was written is not yet sent
 poweroff -f
 """
 
@@ -96,7 +101,7 @@ class _Tree:
 
 
 def make_initrd(out, ops, run, more=None):
-    """Write the initial root file system; `run` is the shell text of what to do there, more: {path there: file here}."""
+    """Write the initial root file system; run: the shell text of what to do there, more: {path there: file here}."""
     tools = _mkinitrd()
     where = folder()
     archive = tools.Archive()
@@ -126,11 +131,37 @@ def make_initrd(out, ops, run, more=None):
 
 def svm_options(workdir, icount=True, plugin=None):
     """The options of the bare bench in which the peer's kernel starts on the emulated CPU that Ballast gets."""
-    where = folder()
-    extra = ["-rtc", "base=2024-01-01T00:00:00,clock=vm", "-m", "2048M", "-smp", "1", "-kernel", os.path.join(where, "vmlinuz"),
-             "-initrd", os.path.join(workdir, "peer.cpio"), "-append", "quiet console=ttyS0"]
+    extra = ["-rtc", "base=2024-01-01T00:00:00,clock=vm", "-m", "2048M", "-smp", "1",
+             "-kernel", os.path.join(folder(), "vmlinuz"), "-initrd", os.path.join(workdir, "peer.cpio"),
+             "-append", CMDLINE]
     if icount:
         extra += ["-icount", "shift=0,sleep=off"]
     if plugin:
         extra += ["-plugin", plugin]
     return {"cpu": "EPYC,+svm,+npt", "extra": extra}
+
+
+def _section_end(stub):
+    """Where the next section of the PE program may lie."""
+    text = subprocess.run(["objdump", "-h", stub], stdout=subprocess.PIPE, check=True).stdout.decode()
+    sections = re.findall(r"^ +\d+ \S+ +(\w+)  (\w+)", text, re.MULTILINE)
+    return max(int(size, 16) + int(start, 16) for size, start in sections)
+
+
+def make_efi_program(out, workdir):
+    """The peer as one UEFI program, for the bench that has no other way to start a kernel: systemd's stub, with
+    kernel, initial root file system and command line as its sections.
+    """
+    where = folder()
+    stub = os.path.join(where, "linuxx64.efi.stub")
+    line = os.path.join(workdir, "cmdline.txt")
+    with open(line, "w", encoding="ascii") as file:
+        file.write(CMDLINE)
+    at = _section_end(stub)
+    command = ["objcopy"]
+    for name, path in ((".cmdline", line), (".linux", os.path.join(where, "vmlinuz")),
+                       (".initrd", os.path.join(workdir, "peer.cpio"))):
+        at = (at + 0xfffff) & ~0xfffff
+        command += ["--add-section", f"{name}={path}", "--change-section-vma", f"{name}={at:#x}"]
+        at += os.path.getsize(path)
+    subprocess.run(command + [stub, out], check=True)
