@@ -39,8 +39,9 @@ ATTACKS = {
         "mov-ss": SURVIVES,
     },
     "legacy": {
-        "jump-tss": r"stopped: hardware task switches are not emulated",
-        "task-gate": r"stopped: hardware task switches are not emulated",
+        # AMD's CPUs switch tasks themselves.
+        "jump-tss": (SURVIVES, r"stopped: hardware task switches are not emulated"),
+        "task-gate": (SURVIVES, r"stopped: hardware task switches are not emulated"),
         "alignment": ENDLESS,
         "virtual-8086": SURVIVES,
         "stack16": TRIPLE,
@@ -52,14 +53,20 @@ ATTACKS = {
     "sweep": dict.fromkeys(("msrs", "cpuids", "ports", "memory", "xstates", "lapic"), SURVIVES),
 }
 
+# Where the emulator is at fault. Bochs 3.0 keeps the host's interrupts masked while a guest that was entered with
+# its own disabled keeps them so; VT-x has a timer against that. QEMU 7.2 ends itself, by an assertion about its
+# locks, when a data breakpoint is hit while an interrupt is delivered.
+SKIPPED = {"bochs-svm": ("loops.spin",), "qemu-svm": ("loops.debug",)}
+
 
 def is_hostile(elf):
     return elf.startswith("hostile_")
 
 
-def vm_names(elf):
+def vm_names(elf, bench):
     theme = elf[len("hostile_"):]
-    return [f"{theme}.{attack}" for attack in ATTACKS[theme]]
+    names = [f"{theme}.{attack}" for attack in ATTACKS[theme]]
+    return [name for name in names if name not in SKIPPED.get(bench, ())]
 
 
 def elf_of(vm):

@@ -131,7 +131,8 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: all guests")
     arguments = parser.parse_args()
     names = arguments.names or names_in(arguments.build)
-    names = [vm for name in names for vm in (hostile.vm_names(name) if hostile.is_hostile(name) else [name])]
+    names = [vm for name in names
+             for vm in (hostile.vm_names(name, arguments.bench) if hostile.is_hostile(name) else [name])]
     groups = [group for group in ([name for name in names if not is_attack(name)],
                                   [name for name in names if is_attack(name)]) if group]
     with tempfile.TemporaryDirectory() as scratch:
@@ -147,7 +148,9 @@ def run_all(arguments, names, workdir):
     # instruction takes 16 ns there.
     cpus = arguments.cpus or (1 if is_attack(names[0]) else 2)
     icount = 4 if arguments.bench == "qemu-svm" else False
-    with lab.Machine(arguments.bench, image, workdir, life_s=900, cpus=cpus, icount=icount) as machine:
+    # Bochs notes each fault of a guest in its log: of those that do nothing else, this is all it would do.
+    extra = ["error: action=ignore"] if is_attack(names[0]) and arguments.bench.startswith("bochs") else []
+    with lab.Machine(arguments.bench, image, workdir, life_s=900, cpus=cpus, icount=icount, extra=extra) as machine:
         machine.expect(r"^ballast> ", 90)
         for name in names:
             output = run_attack(machine, name) if is_attack(name) else run_guest(machine, name)
