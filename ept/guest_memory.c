@@ -201,10 +201,11 @@ static int copy(struct guest_memory *memory, gpa_t gpa, void *buffer, uint64_t b
 	while (bytes > 0) {
 		uint64_t room;
 		void *ptr = guest_memory_ptr(memory, gpa, &room);
-		uint64_t now = MIN(room, bytes);
+		uint64_t now;
 
 		if (!ptr)
 			return -EFAULT;
+		now = MIN(room, bytes);
 		if (write)
 			memcpy(ptr, buffer, now);
 		else

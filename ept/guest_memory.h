@@ -12,7 +12,7 @@
 #include "host/lock.h"
 
 #define GUEST_MEMORY_SLOTS 8
-/* Guest physical addresses are below this on every machine Ballast runs on (36 bits of it). */
+/* No slot reaches beyond this; four levels of tables could map two bits more. */
 #define GUEST_PHYSICAL_LIMIT BIT(46)
 
 struct memory_slot {
@@ -44,12 +44,14 @@ enum memory_answer {
 	MEMORY_EXHAUSTED, /* RAM, but the host has no frame left */
 };
 
+/* No slots yet; -ENOMEM. */
 int guest_memory_init(struct guest_memory *memory, const struct s2_format *format) __must_check;
 /* Page-aligned RAM at `start`. -EINVAL when misaligned, wrapping or overlapping, -ENOSPC. */
 int guest_memory_add(struct guest_memory *memory, gpa_t start, uint64_t bytes, bool read_only)
 	__must_check;
 /* Drop all backing, so that the guest's memory reads as zeroes again (reset). vCPUs are stopped. */
 void guest_memory_clear(struct guest_memory *memory);
+/* Frees backing and tables; vCPUs are stopped. */
 void guest_memory_destroy(struct guest_memory *memory);
 
 /* A second-level fault at `gpa`; `access` is S2_READ, S2_WRITE or S2_EXEC. */
@@ -57,8 +59,8 @@ enum memory_answer guest_memory_fault(struct guest_memory *memory, gpa_t gpa, ui
 
 /*
  * The host address of RAM at `gpa`, populated if need be, and in *bytes (when not NULL) how far
- * it is contiguous. NULL when it is not RAM or no frame is left. The pointer stays good while the
- * guest lives; its contents change under the reader: copy once, then check.
+ * it is contiguous. NULL when it is not RAM or no frame is left. The pointer stays good until
+ * `generation` changes; its contents change under the reader: copy once, then check.
  */
 void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t *bytes);
 

@@ -40,6 +40,7 @@ struct s2_mapping {
 	uint64_t access;    /* S2_READ | ... */
 };
 
+/* Nothing is mapped; -ENOMEM. */
 int s2_init(struct s2 *s2, const struct s2_format *format) __must_check;
 /* Frees the tables, not what they map. */
 void s2_destroy(struct s2 *s2);

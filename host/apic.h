@@ -19,7 +19,6 @@ bool apic_has_tsc_deadline(void);
 void apic_end_interrupt(void);
 /* Interprocessor interrupts; they return when the APIC has accepted the command. */
 void apic_send(uint32_t apic_id, uint8_t vector);
-void apic_send_nmi(uint32_t apic_id);
 void apic_send_init(uint32_t apic_id);
 void apic_send_startup(uint32_t apic_id, hpa_t page);
 void apic_send_nmi_others(void);

@@ -123,11 +123,6 @@ size_t serial_write_pending(void)
 	return pending;
 }
 
-size_t serial_write_room(void)
-{
-	return SEND_RING - serial_write_pending();
-}
-
 int serial_read(void)
 {
 	if (receive_head == receive_tail)

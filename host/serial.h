@@ -11,7 +11,6 @@
 
 /* Queue bytes for sending; returns how many were taken (fewer when the ring is full). */
 size_t serial_write(const char *bytes, size_t count);
-size_t serial_write_room(void);
 /* Bytes taken and not yet given to the port. Any CPU. */
 size_t serial_write_pending(void);
 /* Next received byte, or -1. */

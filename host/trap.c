@@ -90,17 +90,3 @@ int rdmsr_safe(uint32_t msr, uint64_t *value)
 	*value = (uint64_t)high << 32 | low;
 	return failed ? -EIO : 0;
 }
-
-int wrmsr_safe(uint32_t msr, uint64_t value)
-{
-	uint32_t failed = 1;
-
-	__asm__ volatile("1: wrmsr\n\t"
-			 "xorl %0, %0\n"
-			 "2:\n\t"
-			 TRAP_FIXUP(1b, 2b)
-			 : "+r"(failed)
-			 : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
-			 : "memory");
-	return failed ? -EIO : 0;
-}

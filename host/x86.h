@@ -154,9 +154,8 @@ static inline void wrmsr(uint32_t msr, uint64_t value)
 		: "memory");
 }
 
-/* Reading or writing an MSR that may not exist: 0, or -EIO when it raised #GP (host/trap.c). */
+/* Reading an MSR that may not exist: 0, or -EIO when it raised #GP (host/trap.c). */
 int rdmsr_safe(uint32_t msr, uint64_t *value) __must_check;
-int wrmsr_safe(uint32_t msr, uint64_t value) __must_check;
 
 #define X86_DEFINE_REGISTER(name)                                                                  \
 	static inline uint64_t read_##name(void)                                                   \

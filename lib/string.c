@@ -212,15 +212,3 @@ char *strchr(const char *s, int c)
 			return NULL;
 	}
 }
-
-char *strrchr(const char *s, int c)
-{
-	const char *found = NULL;
-
-	for (;; s++) {
-		if (*s == (char)c)
-			found = s;
-		if (!*s)
-			return (char *)(uintptr_t)found;
-	}
-}

@@ -63,20 +63,6 @@ int io_bus_add(struct io_bus *bus, struct io_region *region)
 	return 0;
 }
 
-void io_bus_remove(struct io_bus *bus, struct io_region *region)
-{
-	size_t i = 0;
-
-	while (i < bus->count && bus->regions[i] != region)
-		i++;
-	if (i == bus->count)
-		return;
-	bus->count--;
-	bus->last = NULL;
-	for (; i < bus->count; i++)
-		bus->regions[i] = bus->regions[i + 1];
-}
-
 /* The largest access of 1, 2, 4 or 8 bytes at `offset` that the region takes, of `left` bytes. */
 static unsigned int piece_size(const struct io_region *region, uint64_t offset, unsigned int left)
 {

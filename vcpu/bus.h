@@ -28,7 +28,6 @@ struct io_bus {
 
 /* -EEXIST when it overlaps another region, -ENOSPC, -EINVAL when it is empty or wraps. */
 int io_bus_add(struct io_bus *bus, struct io_region *region) __must_check;
-void io_bus_remove(struct io_bus *bus, struct io_region *region);
 /* `size` is 1, 2, 4 or 8; the value is zero-extended. Any alignment. The caller holds vm.lock. */
 uint64_t io_bus_read(struct io_bus *bus, uint64_t address, unsigned int size);
 void io_bus_write(struct io_bus *bus, uint64_t address, unsigned int size, uint64_t value);

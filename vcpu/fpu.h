@@ -16,6 +16,7 @@ void fpu_cpu_init(void);
 /* Components that are switched, and so may be offered to guests (as in XCR0); 0: no XSAVE. */
 uint64_t fpu_components(void);
 
+/* An XSAVE area for all components that are switched; heap_free() takes it. NULL: no memory. */
 void *fpu_alloc(void) __must_check;
 /* The state after power-up. */
 void fpu_reset(void *area);

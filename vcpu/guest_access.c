@@ -149,26 +149,6 @@ static inline unsigned int first_part(uint64_t address, unsigned int size)
 	return MIN(size, PAGE_SIZE - (address & PAGE_MASK));
 }
 
-int guest_read_physical(struct vcpu *vcpu, gpa_t gpa, void *to, unsigned int size)
-{
-	unsigned int first = first_part(gpa, size);
-	int err = read_within_page(vcpu, gpa, to, first);
-
-	if (err || first == size)
-		return err;
-	return read_within_page(vcpu, gpa + first, (uint8_t *)to + first, size - first);
-}
-
-int guest_write_physical(struct vcpu *vcpu, gpa_t gpa, const void *from, unsigned int size)
-{
-	unsigned int first = first_part(gpa, size);
-	int err = write_within_page(vcpu, gpa, from, first);
-
-	if (err || first == size)
-		return err;
-	return write_within_page(vcpu, gpa + first, (const uint8_t *)from + first, size - first);
-}
-
 /* The linear address after the end of a page, as the mode wraps it. */
 static gva_t next_page(struct vcpu *vcpu, gva_t linear)
 {
@@ -207,21 +187,4 @@ int guest_span_write(struct vcpu *vcpu, const struct guest_span *span, const voi
 		return err;
 	return write_within_page(vcpu, span->gpa[1], (const uint8_t *)from + span->first,
 		span->size - span->first);
-}
-
-int guest_read_linear(struct vcpu *vcpu, gva_t linear, void *to, unsigned int size, uint64_t access)
-{
-	struct guest_span span;
-	int err = guest_span_translate(vcpu, linear, size, access, &span);
-
-	return err ? err : guest_span_read(vcpu, &span, to);
-}
-
-int guest_write_linear(struct vcpu *vcpu, gva_t linear, const void *from, unsigned int size,
-	uint64_t access)
-{
-	struct guest_span span;
-	int err = guest_span_translate(vcpu, linear, size, access | ACCESS_WRITE, &span);
-
-	return err ? err : guest_span_write(vcpu, &span, from);
 }

@@ -33,21 +33,6 @@ bool guest_is_canonical(const struct vcpu *vcpu, gva_t linear);
 /* Walk the guest's page tables for one address. */
 int guest_translate(struct vcpu *vcpu, gva_t linear, uint64_t access, gpa_t *gpa) __must_check;
 
-/*
- * Read or write linear memory, page crossing included: RAM is copied, anything else goes to the
- * LAPIC page or the MMIO bus in naturally sized pieces. Both pages of a crossing write are
- * translated before the first byte is written.
- */
-int guest_read_linear(struct vcpu *vcpu, gva_t linear, void *to, unsigned int size,
-	uint64_t access) __must_check;
-int guest_write_linear(struct vcpu *vcpu, gva_t linear, const void *from, unsigned int size,
-	uint64_t access) __must_check;
-
-/* Read or write guest physical memory by its kind: RAM, LAPIC page, device, nothing. */
-int guest_read_physical(struct vcpu *vcpu, gpa_t gpa, void *to, unsigned int size) __must_check;
-int guest_write_physical(struct vcpu *vcpu, gpa_t gpa, const void *from, unsigned int size)
-	__must_check;
-
 /* Is this a device's address, the LAPIC's page included, or nothing's? */
 bool guest_is_device(struct vcpu *vcpu, gpa_t gpa);
 /* One access of 1, 2, 4 or 8 bytes to a device; whether it is one, the caller knows. */
@@ -61,7 +46,11 @@ struct guest_span {
 	unsigned int size;
 };
 
-/* Translate now, access later, as often as need be: read-modify-write, and all or nothing. */
+/*
+ * Translate now, access later, as often as need be: read-modify-write, and all or nothing, for both
+ * pages of a crossing access are translated before a byte is touched. RAM is copied, read-only RAM
+ * swallows writes, anything else goes to the LAPIC page or the MMIO bus in naturally sized pieces.
+ */
 int guest_span_translate(struct vcpu *vcpu, gva_t linear, unsigned int size, uint64_t access,
 	struct guest_span *span) __must_check;
 int guest_span_read(struct vcpu *vcpu, const struct guest_span *span, void *to) __must_check;

@@ -221,8 +221,3 @@ bool lapic_enabled(const struct vcpu *vcpu)
 {
 	return lapic_flag_set(vcpu->lapic, APIC_BASE_ENABLE);
 }
-
-uint32_t lapic_id(const struct vcpu *vcpu)
-{
-	return vcpu->id;
-}

@@ -39,6 +39,7 @@ struct apic_message {
 	uint8_t vector;
 };
 
+/* vcpu->lapic, to be reset before use; -ENOMEM. */
 int lapic_create(struct vcpu *vcpu) __must_check;
 void lapic_destroy(struct vcpu *vcpu);
 /* After power-up or INIT; stops the timer. */
@@ -77,8 +78,7 @@ int lapic_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value) __must_check;
 /* The guest moved its TSC (vcpu->tsc_offset): a TSC deadline now falls on another moment. */
 void lapic_tsc_changed(struct vcpu *vcpu);
 
-/* For CPUID: is the APIC enabled in IA32_APIC_BASE, and its current id. */
+/* For CPUID: is the APIC enabled in IA32_APIC_BASE? */
 bool lapic_enabled(const struct vcpu *vcpu);
-uint32_t lapic_id(const struct vcpu *vcpu);
 
 #endif

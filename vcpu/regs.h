@@ -38,7 +38,7 @@ struct descriptor_table {
 };
 
 /*
- * Register groups: what vcpu_need() pulls from the hardware and vcpu_dirty() marks for storing
+ * Register groups: what vcpu_need() pulls from the hardware and vcpu_set_dirty() marks for storing
  * before the next entry.
  */
 #define REG_RIP BIT(0)

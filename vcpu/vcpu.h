@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One virtual CPU. It belongs to the physical CPU it is placed on (vcpu->cpu): all but the fields
- * marked [a] is touched only there, or by anybody while the VM is stopped.
+ * One virtual CPU. It belongs to the physical CPU it is placed on (vcpu->cpu): every field
+ * that is not marked [a] is touched only there, or by anybody while the VM is stopped.
  */
 #ifndef BALLAST_VCPU_VCPU_H
 #define BALLAST_VCPU_VCPU_H
@@ -129,10 +129,15 @@ static inline void vcpu_set_edx_eax(struct vcpu *vcpu, uint64_t value)
  */
 int vcpu_cpu_init(struct cpu *cpu) __must_check;
 
+/* Reset, and placed nowhere. -ENOMEM leaves nothing behind. */
 int vcpu_create(struct vm *vm, unsigned int id, struct vcpu **out) __must_check;
+/* Of a VM that does not run; it is loaded on no CPU. */
 void vcpu_destroy(struct vcpu *vcpu);
 
-/* The state after power-up (Intel SDM vol. 3, "Processor State After Reset") or after INIT. */
+/*
+ * The state after power-up (Intel SDM vol. 3, "Processor State After Reset"), while the VM does
+ * not run; or after INIT, on its own CPU, loaded.
+ */
 void vcpu_reset(struct vcpu *vcpu, bool init);
 
 /* Give this CPU's hardware to the vCPU (FPU, debug registers, vendor state); NULL frees it. */

@@ -104,6 +104,7 @@ bool vm_has_stopped(const struct vm *vm);
 
 /* Add a device to the VM's list; its regions are added with io_bus_add(). */
 void vm_add_device(struct vm *vm, struct device *device);
+/* Before the VM runs. -ENOSPC. */
 int vm_add_irqchip(struct vm *vm, struct irqchip *chip) __must_check;
 
 /* A device's interrupt line changes level. Under vm.lock. */

@@ -108,11 +108,6 @@ size_t serial_write(const char *bytes, size_t count)
 	return count;
 }
 
-size_t serial_write_room(void)
-{
-	return SEND_RING - waiting_count;
-}
-
 size_t serial_write_pending(void)
 {
 	return waiting_count;

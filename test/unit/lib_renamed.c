@@ -10,7 +10,6 @@
 #define strcmp ballast_strcmp
 #define strncmp ballast_strncmp
 #define strchr ballast_strchr
-#define strrchr ballast_strrchr
 #define vsnprintf ballast_vsnprintf
 #define snprintf ballast_snprintf
 

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
 #include <assert.h>
 #include <linux/elf.h>
 #include <stdlib.h>
@@ -47,6 +52,20 @@ int load_case_run(struct load_case *load)
 	error = loader_load(&test_vm, &load->config, &files, load->why, sizeof(load->why));
 	free(copy);
 	return error;
+}
+
+void load_runs(struct load_case *load)
+{
+	int error = load_case_run(load);
+
+	if (error)
+		fail_msg("%d: %s", error, load->why);
+}
+
+void load_fails(struct load_case *load, int error, const char *why)
+{
+	assert_int_equal(load_case_run(load), error);
+	assert_string_equal(load->why, why);
 }
 
 void put16(uint8_t *at, uint64_t value)

@@ -22,6 +22,9 @@ extern struct vm test_vm;
 void load_case_init(struct load_case *load, uint64_t memory_bytes);
 /* loader_load(); the kernel is copied first, so that ASan sees a read past its end. */
 int load_case_run(struct load_case *load);
+/* It must succeed, or fail so. */
+void load_runs(struct load_case *load);
+void load_fails(struct load_case *load, int error, const char *why);
 
 void put16(uint8_t *at, uint64_t value);
 void put32(uint8_t *at, uint64_t value);

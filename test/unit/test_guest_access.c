@@ -441,6 +441,22 @@ static void test_segments_64(void **state)
 
 /* ---- reading, writing, fetching ---- */
 
+static int read_linear(gva_t linear, void *to, unsigned int size)
+{
+	struct guest_span span;
+	int err = guest_span_translate(&fake.vcpu, linear, size, 0, &span);
+
+	return err ? err : guest_span_read(&fake.vcpu, &span, to);
+}
+
+static int write_linear(gva_t linear, const void *from, unsigned int size)
+{
+	struct guest_span span;
+	int err = guest_span_translate(&fake.vcpu, linear, size, ACCESS_WRITE, &span);
+
+	return err ? err : guest_span_write(&fake.vcpu, &span, from);
+}
+
 static void test_crossing(void **state)
 {
 	uint64_t *table, value = 0x1122334455667788, back;
@@ -450,16 +466,16 @@ static void test_crossing(void **state)
 	table = (uint64_t *)(fake.ram + FAKE_TABLES + 3 * PAGE_SIZE);
 	table[0x24] = 0x30000 | P | W | U; /* 24000 maps to 30000 */
 	fake_begin();
-	assert_int_equal(guest_write_linear(&fake.vcpu, 0x23ffb, &value, 8, 0), 0);
+	assert_int_equal(write_linear(0x23ffb, &value, 8), 0);
 	assert_memory_equal(fake.ram + 0x23ffb, "\x88\x77\x66\x55\x44", 5);
 	assert_memory_equal(fake.ram + 0x30000, "\x33\x22\x11\x00", 4);
-	assert_int_equal(guest_read_linear(&fake.vcpu, 0x23ffb, &back, 8, 0), 0);
+	assert_int_equal(read_linear(0x23ffb, &back, 8), 0);
 	assert_int_equal(back, value);
 
 	/* The second page is not there: the first is not touched, the address is the second's. */
 	table[0x24] = 0;
 	value = 0;
-	assert_int_equal(guest_write_linear(&fake.vcpu, 0x23ffb, &value, 8, 0), -EFAULT);
+	assert_int_equal(write_linear(0x23ffb, &value, 8), -EFAULT);
 	assert_memory_equal(fake.ram + 0x23ffb, "\x88\x77\x66\x55\x44", 5);
 	assert_int_equal(fake.fault_address, 0x24000);
 	assert_int_equal(fake.error, PF_WRITE);
@@ -469,7 +485,7 @@ static void test_crossing(void **state)
 	fake_begin();
 	value = 0x1122334455667788;
 	table[0x3f] = 0x30000 | P | W | U;
-	assert_int_equal(guest_write_linear(&fake.vcpu, 0x3ffff, &value, 8, 0), 0);
+	assert_int_equal(write_linear(0x3ffff, &value, 8), 0);
 	assert_int_equal(fake.ram[0x30fff], 0x88);
 	assert_int_equal(fake.device_count, 3);
 	assert_int_equal(fake.device[0].size, 4);
@@ -480,6 +496,21 @@ static void test_crossing(void **state)
 	assert_int_equal(fake.device[2].value, 0x11);
 }
 
+/* As if a page of the guest's tables had led there. */
+static int read_physical(gpa_t gpa, uint32_t *value)
+{
+	const struct guest_span span = { .gpa = { gpa }, .first = 4, .size = 4 };
+
+	return guest_span_read(&fake.vcpu, &span, value);
+}
+
+static int write_physical(gpa_t gpa, const uint32_t *value)
+{
+	const struct guest_span span = { .gpa = { gpa }, .first = 4, .size = 4 };
+
+	return guest_span_write(&fake.vcpu, &span, value);
+}
+
 static void test_physical_kinds(void **state)
 {
 	uint32_t value = 0x55667788;
@@ -488,11 +519,11 @@ static void test_physical_kinds(void **state)
 	fake_reset(64);
 	fake_begin();
 	fake.ram[FAKE_ROM_START] = 0x42;
-	assert_int_equal(guest_write_physical(&fake.vcpu, FAKE_ROM_START, &value, 4), 0);
+	assert_int_equal(write_physical(FAKE_ROM_START, &value), 0);
 	assert_int_equal(fake.ram[FAKE_ROM_START], 0x42); /* swallowed */
-	assert_int_equal(guest_read_physical(&fake.vcpu, LAPIC_DEFAULT_BASE + 0x20, &value, 4), 0);
+	assert_int_equal(read_physical(LAPIC_DEFAULT_BASE + 0x20, &value), 0);
 	assert_int_equal(value, 0x1234);
-	assert_int_equal(guest_read_physical(&fake.vcpu, 0x12345678000, &value, 4), 0);
+	assert_int_equal(read_physical(0x12345678000, &value), 0);
 	assert_int_equal(value, 0xffffffff);
 	assert_true(guest_is_device(&fake.vcpu, LAPIC_DEFAULT_BASE));
 	assert_true(guest_is_device(&fake.vcpu, FAKE_DEVICE_START));

@@ -28,20 +28,6 @@ static const struct image_segment two_segments[] = {
 	{ PT_NOTE, DATA + 0x8000, 0x100, 0, 0, 0 },
 };
 
-static void run(void)
-{
-	int error = load_case_run(&load);
-
-	if (error)
-		fail_msg("%d: %s", error, load.why);
-}
-
-static void assert_fails(int error, const char *why)
-{
-	assert_int_equal(load_case_run(&load), error);
-	assert_string_equal(load.why, why);
-}
-
 static void begin_multiboot(uint64_t memory_bytes, bool is_64bit)
 {
 	load_case_init(&load, memory_bytes);
@@ -104,7 +90,7 @@ static void a_multiboot_kernel_gets_its_information(void **state)
 		load.config.cmdline = "root=x";
 		add_module("\\boot\\a", "one two");
 		add_module("\\b", "");
-		run();
+		load_runs(&load);
 		assert_loaded();
 		assert_protected_mode(0x101234);
 		assert_int_equal(VCPU->regs.gpr[GPR_RAX], 0x2badb002);
@@ -133,7 +119,7 @@ static void a_multiboot_kernel_gets_the_memory_map(void **state)
 
 	(void)state;
 	begin_multiboot(GIB(4), false);
-	run();
+	load_runs(&load);
 	info = VCPU->regs.gpr[GPR_RBX];
 	end = guest_get(info + 48, 4) + guest_get(info + 44, 4);
 	for (at = guest_get(info + 48, 4); at < end; at += guest_get(at, 4) + 4, i++) {
@@ -151,23 +137,23 @@ static void multiboot_flags_are_obeyed(void **state)
 	(void)state;
 	begin_multiboot(MIB(64), false);
 	image_multiboot_header(&load, DATA + 16, 7); /* a video mode, too */
-	run();
+	load_runs(&load);
 	begin_multiboot(MIB(64), false);
 	image_multiboot_header(&load, DATA + 16, 0x18);
-	assert_fails(-ENOTSUP, "kernel \\k requires Multiboot features 0x18, which Ballast does not"
+	load_fails(&load, -ENOTSUP, "kernel \\k requires Multiboot features 0x18, which Ballast does not"
 			       " have");
 	begin_multiboot(MIB(64), false);
 	image_multiboot_header(&load, DATA + 16, 0x40000000); /* optional */
-	run();
+	load_runs(&load);
 	begin_multiboot(MIB(64), false);
 	load.image[DATA + 16 + 8] ^= 1;
-	assert_fails(-EINVAL, "kernel \\k is no Linux bzImage, Multiboot or PVH kernel");
+	load_fails(&load, -EINVAL, "kernel \\k is no Linux bzImage, Multiboot or PVH kernel");
 	load.config.boot = CONFIG_BOOT_MULTIBOOT;
-	assert_fails(-EINVAL, "kernel \\k has no Multiboot header");
+	load_fails(&load, -EINVAL, "kernel \\k has no Multiboot header");
 	begin_multiboot(MIB(64), false);
 	load.config.initrd = "\\i";
 	load.files.initrd = (struct loader_file){ module_bytes, sizeof(module_bytes) };
-	assert_fails(-EINVAL, "a Multiboot kernel takes no initrd (\\i); expected module lines");
+	load_fails(&load, -EINVAL, "a Multiboot kernel takes no initrd (\\i); expected module lines");
 }
 
 static void the_multiboot_header_is_found_in_8_kib(void **state)
@@ -179,7 +165,7 @@ static void the_multiboot_header_is_found_in_8_kib(void **state)
 		begin_multiboot(MIB(64), false);
 		put32(load.image + DATA + 16, 0);
 		image_multiboot_header(&load, offsets[i], 0);
-		run();
+		load_runs(&load);
 	}
 	begin_multiboot(MIB(64), false);
 	put32(load.image + DATA + 16, 0);
@@ -214,33 +200,33 @@ static void a_flat_multiboot_file_is_loaded_by_its_addresses(void **state)
 
 	(void)state;
 	begin_flat(0, 0);
-	run();
+	load_runs(&load);
 	assert_protected_mode(0x100444);
 	assert_memory_equal(fake_guest_memory_at(0x100000), load.image + 0x40, 0x4fc0);
 	begin_flat(0x101000, 0x108000);
 	add_module("\\m", "");
-	run();
+	load_runs(&load);
 	assert_memory_equal(fake_guest_memory_at(0x100000), load.image + 0x40, 0x1000);
 	assert_int_equal(guest_get(0x101000, 8), 0);
 	assert_memory_equal(fake_guest_memory_at(0x108000), module_bytes, sizeof(module_bytes));
 
 	begin_flat(0x104fc1, 0);
-	assert_fails(-EINVAL, fault);
+	load_fails(&load, -EINVAL, fault);
 	begin_flat(0xfffff, 0);
-	assert_fails(-EINVAL, fault);
+	load_fails(&load, -EINVAL, fault);
 	begin_flat(0, 0);
 	put32(load.image + 0x110, 0xfffff); /* 1 byte before the file */
 	put32(load.image + 0x10c, 0x100100);
-	assert_fails(-EINVAL, fault);
+	load_fails(&load, -EINVAL, fault);
 	begin_flat(0, 0);
 	put32(load.image + 0x110, 0x1000c1);
-	assert_fails(-EINVAL, fault);
+	load_fails(&load, -EINVAL, fault);
 	begin_flat(0, 0xffffffff);
-	assert_fails(-ENOSPC, "kernel \\k is to be loaded from 0x100000 to 0xffffffff, which is not"
+	load_fails(&load, -ENOSPC, "kernel \\k is to be loaded from 0x100000 to 0xffffffff, which is not"
 			      " all free RAM");
 	begin_flat(0, 0);
 	put32(load.image + 0x11c, 0x4000000);
-	assert_fails(-EINVAL, "kernel \\k begins at 0x4000000, outside memory");
+	load_fails(&load, -EINVAL, "kernel \\k begins at 0x4000000, outside memory");
 }
 
 static void a_header_without_elf_or_addresses_is_refused(void **state)
@@ -249,7 +235,7 @@ static void a_header_without_elf_or_addresses_is_refused(void **state)
 	load_case_init(&load, MIB(64));
 	image_multiboot_header(&load, 0x100, 3);
 	load.files.kernel.bytes = 0x5000;
-	assert_fails(-EINVAL, "kernel \\k is neither an ELF file nor says where to load it");
+	load_fails(&load, -EINVAL, "kernel \\k is neither an ELF file nor says where to load it");
 	/* The header at the very end of the file. */
 	load.files.kernel.bytes = 0x10c;
 	assert_int_equal(load_case_run(&load), -EINVAL);
@@ -270,7 +256,7 @@ static void a_pvh_kernel_gets_its_start_info(void **state)
 		load.config.initrd = "\\i";
 		load.files.initrd = (struct loader_file){ module_bytes, sizeof(module_bytes) };
 		add_module("\\m", "words");
-		run();
+		load_runs(&load);
 		assert_loaded();
 		assert_protected_mode(0x101000);
 		info = VCPU->regs.gpr[GPR_RBX];
@@ -303,14 +289,14 @@ static void pvh_needs_its_note(void **state)
 	(void)state;
 	begin_pvh(MIB(64), true);
 	image_note(&load, DATA + 0x8000, "Xen", 18, &entry, 8);
-	assert_fails(-ENOSPC, "kernel \\k begins at 0x4000000, outside memory");
+	load_fails(&load, -ENOSPC, "kernel \\k begins at 0x4000000, outside memory");
 	begin_pvh(MIB(64), true);
 	load.image[64 + 2 * 56] = PT_NULL;
-	assert_fails(-EINVAL, "kernel \\k is no Linux bzImage, Multiboot or PVH kernel");
+	load_fails(&load, -EINVAL, "kernel \\k is no Linux bzImage, Multiboot or PVH kernel");
 	load.config.boot = CONFIG_BOOT_PVH;
-	assert_fails(-EINVAL, "kernel \\k has no PVH entry (a Xen note of type 18)");
+	load_fails(&load, -EINVAL, "kernel \\k has no PVH entry (a Xen note of type 18)");
 	load.image[0] = 0;
-	assert_fails(-EINVAL, "kernel \\k is no ELF file, as PVH needs");
+	load_fails(&load, -EINVAL, "kernel \\k is no ELF file, as PVH needs");
 	/* Notes that run out of their segment, and one that is too long. */
 	begin_pvh(MIB(64), true);
 	image_note(&load, DATA + 0x8000, "Xen", 18, &entry, 8);
@@ -328,10 +314,10 @@ static void multiboot_goes_before_pvh(void **state)
 	(void)state;
 	begin_pvh(MIB(64), false);
 	image_multiboot_header(&load, DATA + 16, 3);
-	run();
+	load_runs(&load);
 	assert_int_equal(VCPU->regs.gpr[GPR_RAX], 0x2badb002);
 	load.config.boot = CONFIG_BOOT_PVH;
-	run();
+	load_runs(&load);
 	assert_int_equal(VCPU->regs.gpr[GPR_RAX], 0);
 	assert_int_equal(guest_get(VCPU->regs.gpr[GPR_RBX], 4), 0x336ec578);
 }
@@ -384,12 +370,12 @@ static void segments_out_of_place_are_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		begin_with_segment(&cases[i].segment);
-		assert_fails(cases[i].error, cases[i].why);
+		load_fails(&load, cases[i].error, cases[i].why);
 	}
 	begin_with_segment(&(struct image_segment){ PT_LOAD, DATA, 10, 0, 0x80000, 0x1000 });
-	run();
+	load_runs(&load);
 	begin_with_segment(&(struct image_segment){ PT_LOAD, DATA, 0, 0, GIB(8), 0 });
-	run();
+	load_runs(&load);
 }
 
 static void assert_open_fails(const char *why)
@@ -443,13 +429,13 @@ static void modules_must_fit(void **state)
 	begin_multiboot(MIB(2), false);
 	add_module("\\m", "");
 	load.files.modules[0].bytes = 1;
-	run();
+	load_runs(&load);
 	begin_with_segment(&(struct image_segment){ PT_LOAD, DATA, 10, 0, MIB(63), MIB(1) - 4096 });
 	add_module("\\m", "");
-	run();
+	load_runs(&load);
 	begin_with_segment(&(struct image_segment){ PT_LOAD, DATA, 10, 0, MIB(63), MIB(1) - 4095 });
 	add_module("\\m", "");
-	assert_fails(-ENOSPC, "\\m (1K) does not fit behind the kernel into the guest's 64M");
+	load_fails(&load, -ENOSPC, "\\m (1K) does not fit behind the kernel into the guest's 64M");
 }
 
 static void long_command_lines_fit_or_are_refused(void **state)
@@ -462,7 +448,7 @@ static void long_command_lines_fit_or_are_refused(void **state)
 	load.config.cmdline = words;
 	for (int i = 0; i < CONFIG_MAX_MODULES; i++)
 		add_module("\\m", words);
-	run();
+	load_runs(&load);
 }
 
 /* Every prefix of a good file is either loaded or refused; ASan watches for reads beyond it. */
@@ -489,7 +475,7 @@ static void a_full_host_is_reported(void **state)
 	(void)state;
 	begin_multiboot(MIB(64), false);
 	add_module("\\m", "");
-	run();
+	load_runs(&load);
 	pages = fake_guest_memory_touched();
 	for (uint64_t limit = 0; limit < pages; limit++) {
 		begin_multiboot(MIB(64), false);

@@ -24,20 +24,6 @@ static void begin(uint64_t memory_bytes)
 	image_linux(&load);
 }
 
-static void run(void)
-{
-	int error = load_case_run(&load);
-
-	if (error)
-		fail_msg("%d: %s", error, load.why);
-}
-
-static void assert_fails(int error, const char *why)
-{
-	assert_int_equal(load_case_run(&load), error);
-	assert_string_equal(load.why, why);
-}
-
 static void assert_segment(enum segment_name name, uint16_t selector, uint16_t attributes)
 {
 	const struct segment *segment = &VCPU->special.segments[name];
@@ -95,7 +81,7 @@ static void a_64_bit_kernel_begins_in_long_mode(void **state)
 {
 	(void)state;
 	begin(MIB(64));
-	run();
+	load_runs(&load);
 	assert_int_equal(VCPU->special.rip, 0x1000200);
 	assert_int_equal(VCPU->special.cr0, CR0_PE | CR0_ET | CR0_PG);
 	assert_int_equal(VCPU->special.cr4, CR4_PAE);
@@ -114,7 +100,7 @@ static void a_32_bit_kernel_begins_in_protected_mode(void **state)
 	(void)state;
 	begin(MIB(64));
 	put16(load.image + 0x236, 4);
-	run();
+	load_runs(&load);
 	assert_int_equal(VCPU->special.rip, 0x1000000);
 	assert_int_equal(VCPU->special.cr0, CR0_PE | CR0_ET);
 	assert_int_equal(VCPU->special.cr3, 0);
@@ -133,7 +119,7 @@ static void boot_params_tell_of_the_machine(void **state)
 	begin(GIB(5));
 	load.config.cmdline = "console=ttyS0 quiet";
 	load.image[0x1ef] = 0xff; /* the sentinel of a loader that copies too much */
-	run();
+	load_runs(&load);
 	params = VCPU->regs.gpr[GPR_RSI];
 	assert_int_equal(params & 0xfff, 0);
 	assert_int_equal(guest_get(params + 0x1ef, 1), 0);
@@ -176,23 +162,23 @@ static void the_initrd_lies_at_the_top(void **state)
 	(void)state;
 	begin(MIB(64));
 	use_initrd(sizeof(initrd));
-	run();
+	load_runs(&load);
 	assert_initrd(MIB(62) - 4096, sizeof(initrd));
 
 	/* Below what the kernel says, and below the hole. */
 	begin(GIB(8));
 	use_initrd(MIB(1));
-	run();
+	load_runs(&load);
 	assert_initrd(GIB(2) - MIB(1), MIB(1));
 	begin(GIB(8));
 	put32(load.image + 0x22c, 0xffffffff);
 	use_initrd(MIB(1));
-	run();
+	load_runs(&load);
 	assert_initrd(GIB(3) - MIB(1), MIB(1));
 	begin(GIB(1));
 	put32(load.image + 0x22c, 0x37ffffff);
 	use_initrd(4096);
-	run();
+	load_runs(&load);
 	assert_initrd(0x38000000 - 4096, 4096);
 }
 
@@ -201,21 +187,21 @@ static void an_initrd_must_leave_the_kernel_its_room(void **state)
 	(void)state;
 	begin(MIB(26));
 	use_initrd(MIB(2));
-	run();
+	load_runs(&load);
 	assert_initrd(MIB(24), MIB(2));
 	begin(MIB(26));
 	use_initrd(MIB(2) + 1);
-	assert_fails(
+	load_fails(&load,
 		-ENOSPC, "initrd \\i (3M) does not fit into the 2M that the kernel leaves free");
 	begin(MIB(64));
 	put32(load.image + 0x22c, 0x17fffff);
 	use_initrd(1);
-	assert_fails(
+	load_fails(&load,
 		-ENOSPC, "initrd \\i (1M) does not fit into the 0M that the kernel leaves free");
 	begin(MIB(64));
 	put32(load.image + 0x22c, 0xff);
 	use_initrd(4096);
-	assert_fails(
+	load_fails(&load,
 		-ENOSPC, "initrd \\i (1M) does not fit into the 0M that the kernel leaves free");
 }
 
@@ -223,26 +209,26 @@ static void a_kernel_needs_its_init_size(void **state)
 {
 	(void)state;
 	begin(MIB(24));
-	run();
+	load_runs(&load);
 	begin(MIB(24) - 4096);
-	assert_fails(-ENOSPC, "kernel \\k needs memory up to 24M and the guest has 23M below 3G");
+	load_fails(&load, -ENOSPC, "kernel \\k needs memory up to 24M and the guest has 23M below 3G");
 	/* Relocatable: it would run at the next multiple of its alignment. */
 	begin(MIB(24));
 	put64(load.image + 0x258, 0x1000000 + 4096);
-	assert_fails(-ENOSPC, "kernel \\k needs memory up to 26M and the guest has 24M below 3G");
+	load_fails(&load, -ENOSPC, "kernel \\k needs memory up to 26M and the guest has 24M below 3G");
 	begin(MIB(26));
 	put64(load.image + 0x258, 0x1000000 + 4096);
-	run();
+	load_runs(&load);
 	assert_int_equal(VCPU->special.rip, 0x1000000 + 4096 + 0x200);
 	/* Not so where it cannot move, and with an alignment that is none. */
 	begin(MIB(25));
 	put64(load.image + 0x258, 0x1000000 + 4096);
 	load.image[0x234] = 0;
-	run();
+	load_runs(&load);
 	begin(MIB(25));
 	put64(load.image + 0x258, 0x1000000 + 4096);
 	put32(load.image + 0x230, 0x180000);
-	run();
+	load_runs(&load);
 }
 
 static void strange_addresses_are_refused(void **state)
@@ -258,11 +244,11 @@ static void strange_addresses_are_refused(void **state)
 			"kernel \\k is to be loaded at 0x%llx; expected an address"
 			" from 1M to 3G",
 			(unsigned long long)addresses[i]);
-		assert_fails(-ENOTSUP, why);
+		load_fails(&load, -ENOTSUP, why);
 	}
 	begin(GIB(1));
 	put32(load.image + 0x230, 0x80000000);
-	assert_fails(
+	load_fails(&load,
 		-ENOSPC, "kernel \\k needs memory up to 2056M and the guest has 1024M below 3G");
 }
 
@@ -274,15 +260,15 @@ static void old_kernels_load_at_1_mib(void **state)
 	put32(load.image + 0x260, 0xffffffff); /* no fields of theirs */
 	put64(load.image + 0x258, ~0ULL);
 	load.image[0x234] = 0;
-	run();
+	load_runs(&load);
 	assert_int_equal(VCPU->special.rip, 0x100000);
 	assert_int_equal(VCPU->special.cr0, CR0_PE | CR0_ET);
 	begin(MIB(64));
 	put16(load.image + 0x206, 0x205);
-	assert_fails(-ENOTSUP, "kernel \\k has boot protocol 2.05; expected 2.06 or later");
+	load_fails(&load, -ENOTSUP, "kernel \\k has boot protocol 2.05; expected 2.06 or later");
 	begin(MIB(64));
 	load.image[0x211] = 0x80;
-	assert_fails(-ENOTSUP, "kernel \\k is a zImage; expected a bzImage");
+	load_fails(&load, -ENOTSUP, "kernel \\k is a zImage; expected a bzImage");
 }
 
 static void the_command_line_has_a_limit(void **state)
@@ -293,11 +279,11 @@ static void the_command_line_has_a_limit(void **state)
 	memset(line, 'a', 2047);
 	begin(MIB(64));
 	load.config.cmdline = line;
-	run();
+	load_runs(&load);
 	line[2047] = 'a';
 	begin(MIB(64));
 	load.config.cmdline = line;
-	assert_fails(
+	load_fails(&load,
 		-EINVAL, "the command line has 2048 characters; kernel \\k takes at most 2047");
 }
 
@@ -306,19 +292,19 @@ static void files_cut_short_are_refused(void **state)
 	(void)state;
 	begin(MIB(64));
 	load.files.kernel.bytes = 1024 + 4000 - 16;
-	assert_fails(-EINVAL, "kernel \\k is cut short: it has 5008 bytes; expected at least 5009");
+	load_fails(&load, -EINVAL, "kernel \\k is cut short: it has 5008 bytes; expected at least 5009");
 	load.files.kernel.bytes = 1024;
-	assert_fails(-EINVAL, "kernel \\k is cut short: it has 1024 bytes; expected at least 5009");
+	load_fails(&load, -EINVAL, "kernel \\k is cut short: it has 1024 bytes; expected at least 5009");
 	load.image[0x1f1] = 0; /* means 4 */
 	load.files.kernel.bytes = 2560 + 3985;
-	run();
+	load_runs(&load);
 	begin(MIB(64));
 	load.files.kernel.bytes = 0x23f;
-	assert_fails(-EINVAL, "kernel \\k is no Linux bzImage, Multiboot or PVH kernel");
+	load_fails(&load, -EINVAL, "kernel \\k is no Linux bzImage, Multiboot or PVH kernel");
 	load.config.boot = CONFIG_BOOT_LINUX;
-	assert_fails(-EINVAL, "kernel \\k is no Linux bzImage");
+	load_fails(&load, -EINVAL, "kernel \\k is no Linux bzImage");
 	load.files.kernel.bytes = 0;
-	assert_fails(-ENOENT, "kernel \\k is empty");
+	load_fails(&load, -ENOENT, "kernel \\k is empty");
 }
 
 /* No length of the file makes the loader read beyond it: ASan watches. */
@@ -338,12 +324,12 @@ static void modules_and_missing_files_are_refused(void **state)
 	begin(MIB(64));
 	load.config.modules[0] = (struct config_module){ "\\m", "" };
 	load.config.module_count = 1;
-	assert_fails(-ENOENT, "module \\m is empty");
+	load_fails(&load, -ENOENT, "module \\m is empty");
 	load.files.modules[0] = (struct loader_file){ initrd, 10 };
-	assert_fails(-EINVAL, "Linux takes no modules (\\m); expected initrd, or boot = pvh");
+	load_fails(&load, -EINVAL, "Linux takes no modules (\\m); expected initrd, or boot = pvh");
 	begin(MIB(64));
 	load.config.initrd = "\\i";
-	assert_fails(-ENOENT, "initrd \\i is empty");
+	load_fails(&load, -ENOENT, "initrd \\i is empty");
 }
 
 static void a_full_host_is_reported(void **state)
@@ -351,7 +337,7 @@ static void a_full_host_is_reported(void **state)
 	(void)state;
 	begin(MIB(64));
 	use_initrd(MIB(2));
-	run();
+	load_runs(&load);
 	uint64_t pages = fake_guest_memory_touched();
 
 	for (uint64_t limit = 0; limit < pages; limit += limit < 20 ? 1 : 50) {
@@ -382,7 +368,7 @@ static void packed_kernels_are_named(void **state)
 		snprintf(why, sizeof(why),
 			"kernel \\k is compressed with %s; expected it uncompressed",
 			packed[i].name);
-		assert_fails(-ENOTSUP, why);
+		load_fails(&load, -ENOTSUP, why);
 	}
 }
 
