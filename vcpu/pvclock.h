@@ -18,8 +18,8 @@
 
 /*
  * The two MSRs above. Writing one stores the guest physical address of a record and fills it in,
- * once: the TSC is the same on all CPUs and never stops, so it holds for good. 0, or -EIO for #GP
- * when the record does not lie in RAM. Own vCPU.
+ * once: the TSC is the same on all CPUs and never stops, so it holds until the guest moves its TSC.
+ * 0, or -EIO for #GP when the record does not lie in RAM. Own vCPU.
  */
 int pvclock_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value) __must_check;
 int pvclock_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value) __must_check;

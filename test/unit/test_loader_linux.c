@@ -191,18 +191,18 @@ static void an_initrd_must_leave_the_kernel_its_room(void **state)
 	assert_initrd(MIB(24), MIB(2));
 	begin(MIB(26));
 	use_initrd(MIB(2) + 1);
-	load_fails(&load,
-		-ENOSPC, "initrd \\i (3M) does not fit into the 2M that the kernel leaves free");
+	load_fails(&load, -ENOSPC,
+		"initrd \\i (3M) does not fit into the 2M that the kernel leaves free");
 	begin(MIB(64));
 	put32(load.image + 0x22c, 0x17fffff);
 	use_initrd(1);
-	load_fails(&load,
-		-ENOSPC, "initrd \\i (1M) does not fit into the 0M that the kernel leaves free");
+	load_fails(&load, -ENOSPC,
+		"initrd \\i (1M) does not fit into the 0M that the kernel leaves free");
 	begin(MIB(64));
 	put32(load.image + 0x22c, 0xff);
 	use_initrd(4096);
-	load_fails(&load,
-		-ENOSPC, "initrd \\i (1M) does not fit into the 0M that the kernel leaves free");
+	load_fails(&load, -ENOSPC,
+		"initrd \\i (1M) does not fit into the 0M that the kernel leaves free");
 }
 
 static void a_kernel_needs_its_init_size(void **state)
@@ -248,8 +248,8 @@ static void strange_addresses_are_refused(void **state)
 	}
 	begin(GIB(1));
 	put32(load.image + 0x230, 0x80000000);
-	load_fails(&load,
-		-ENOSPC, "kernel \\k needs memory up to 2056M and the guest has 1024M below 3G");
+	load_fails(&load, -ENOSPC,
+		"kernel \\k needs memory up to 2056M and the guest has 1024M below 3G");
 }
 
 static void old_kernels_load_at_1_mib(void **state)
@@ -283,8 +283,8 @@ static void the_command_line_has_a_limit(void **state)
 	line[2047] = 'a';
 	begin(MIB(64));
 	load.config.cmdline = line;
-	load_fails(&load,
-		-EINVAL, "the command line has 2048 characters; kernel \\k takes at most 2047");
+	load_fails(&load, -EINVAL,
+		"the command line has 2048 characters; kernel \\k takes at most 2047");
 }
 
 static void files_cut_short_are_refused(void **state)
