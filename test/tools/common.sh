@@ -89,7 +89,7 @@ packages_build='gcc libc6-dev linux-libc-dev binutils nasm cmake ninja-build gnu
 packages_image='gdisk mtools python3'
 packages_guests='dpkg lz4 zstd python3'
 packages_qemu='qemu-system-x86 ovmf'
-packages_bochs='g++ make xz-utils ovmf vgabios'
+packages_bochs='g++ make patch xz-utils ovmf vgabios'
 packages_tests='libcmocka-dev libzydis-dev libunicorn-dev clang llvm libclang-rt-14-dev python3 dosfstools mtools'
 
 # need_packages NAME...: installs those of the Debian packages which are missing.
