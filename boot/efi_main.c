@@ -63,7 +63,7 @@ static void __noreturn leave_firmware(void)
 
 EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *table)
 {
-	static const struct hw_ops *const vendors[] = {&vmx_ops, &svm_ops};
+	static const struct hw_ops *const vendors[] = { &vmx_ops, &svm_ops };
 	char why[WHY_BYTES] = "";
 	EFI_STATUS status;
 

@@ -243,8 +243,7 @@ void pit_channel_set_gate(struct pit_channel *channel, bool gate, uint64_t now)
 		if (channel->counting)
 			start(channel, now);
 	} else {
-		channel->start_tsc =
-			now - mul_div(channel->paused_clock, clock_tsc_hz, PIT_HZ);
+		channel->start_tsc = now - mul_div(channel->paused_clock, clock_tsc_hz, PIT_HZ);
 	}
 	channel->gate = gate;
 }

@@ -12,7 +12,7 @@
 struct reset {
 	struct device device;
 	struct io_region port92;
-	uint8_t control;   /* [vm.lock] 0xcf9 */
+	uint8_t control;      /* [vm.lock] 0xcf9 */
 	uint8_t port92_value; /* [vm.lock] */
 };
 

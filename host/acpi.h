@@ -35,7 +35,7 @@ struct acpi_info {
 	bool present;
 	uint32_t cpu_apic_ids[ACPI_MAX_CPUS]; /* enabled CPUs in the order of the MADT */
 	size_t cpu_count;
-	size_t cpus_beyond;                   /* CPUs left out for want of room */
+	size_t cpus_beyond; /* CPUs left out for want of room */
 	struct acpi_ioapic ioapics[ACPI_MAX_IOAPICS];
 	size_t ioapic_count;
 	struct acpi_isa_irq isa_irqs[ACPI_ISA_IRQS];
@@ -60,6 +60,6 @@ struct acpi_info {
  * 0, or -ENOENT when there is no valid root table.
  */
 int acpi_read(uint64_t rsdp, const void *(*map)(uint64_t address, uint64_t bytes),
-	      struct acpi_info *info) __must_check;
+	struct acpi_info *info) __must_check;
 
 #endif

@@ -18,7 +18,7 @@ static void enable_nx(void)
 	uint64_t misc;
 
 	if (!(cpuid(0x80000001, 0).edx & BIT(20)) && rdmsr_safe(MSR_MISC_ENABLE, &misc) == 0 &&
-	    (misc & MISC_ENABLE_XD_DISABLE))
+		(misc & MISC_ENABLE_XD_DISABLE))
 		wrmsr(MSR_MISC_ENABLE, misc & ~MISC_ENABLE_XD_DISABLE);
 	if (cpuid(0x80000001, 0).edx & BIT(20))
 		wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);

@@ -78,8 +78,8 @@ int ioapic_route(uint32_t gsi, bool active_low, bool level, uint32_t apic_id, ui
 			return -ENODEV;
 		ioapic_write(ioapic, IOAPIC_ENTRY(pin) + 1, apic_id << 24);
 		ioapic_write(ioapic, IOAPIC_ENTRY(pin),
-			     (uint32_t)((level ? ENTRY_LEVEL : 0) |
-					(active_low ? ENTRY_ACTIVE_LOW : 0) | vector));
+			(uint32_t)((level ? ENTRY_LEVEL : 0) | (active_low ? ENTRY_ACTIVE_LOW : 0) |
+				vector));
 		return 0;
 	}
 	return -ENODEV;

@@ -9,6 +9,6 @@
 void ioapic_init(void);
 /* Route a global system interrupt to a CPU. 0, or -ENODEV when no IOAPIC has this pin. */
 int ioapic_route(uint32_t gsi, bool active_low, bool level, uint32_t apic_id,
-		 uint8_t vector) __must_check;
+	uint8_t vector) __must_check;
 
 #endif

@@ -68,7 +68,7 @@ void irq_init(void)
 
 int irq_register_isa(unsigned int isa_irq, void (*handler)(void *), void *argument)
 {
-	struct acpi_isa_irq wiring = {.gsi = isa_irq};
+	struct acpi_isa_irq wiring = { .gsi = isa_irq };
 	uint8_t vector;
 
 	if (isa_irq >= ACPI_ISA_IRQS || isa_handlers[isa_irq].handler)
@@ -79,7 +79,7 @@ int irq_register_isa(unsigned int isa_irq, void (*handler)(void *), void *argume
 	isa_handlers[isa_irq].argument = argument;
 	isa_handlers[isa_irq].handler = handler;
 	if (ioapic_route(wiring.gsi, wiring.active_low, wiring.level, machine.apic_ids[0],
-			 vector) == 0)
+		    vector) == 0)
 		return 0;
 	isa_handlers[isa_irq].handler = NULL;
 	return -ENODEV;

@@ -6,8 +6,8 @@
 #include "lib/util.h"
 
 struct spinlock {
-	uint16_t next;   /* [a] ticket to hand out */
-	uint16_t owner;  /* [a] ticket being served */
+	uint16_t next;  /* [a] ticket to hand out */
+	uint16_t owner; /* [a] ticket being served */
 };
 
 static inline void spin_lock(struct spinlock *lock)

@@ -34,8 +34,8 @@ struct memory_range {
 };
 
 struct memory_stats {
-	uint64_t total_frames;            /* all RAM known to the allocator */
-	uint64_t frames[FRAME_USES];      /* of these, by use */
+	uint64_t total_frames;       /* all RAM known to the allocator */
+	uint64_t frames[FRAME_USES]; /* of these, by use */
 	uint64_t largest_free_order;
 };
 

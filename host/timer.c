@@ -122,7 +122,7 @@ static struct timer_queue *lock_queue_of(struct timer *timer)
 
 void timer_init(struct timer *timer, void (*expired)(struct timer *))
 {
-	*timer = (struct timer){.expired = expired};
+	*timer = (struct timer){ .expired = expired };
 }
 
 /* Wait out a callback that runs on another CPU just now; it can only be the timer's last home. */
