@@ -2,3 +2,4 @@
 ballast_unit_test(event SOURCES test/unit/test_event.c vcpu/event.c)
 ballast_unit_test(policy SOURCES test/unit/test_policy.c vcpu/cpuid.c vcpu/msr.c)
 ballast_unit_test(sched SOURCES test/unit/test_sched.c vcpu/sched.c)
+ballast_unit_test(run SOURCES test/unit/test_run.c vcpu/run.c)

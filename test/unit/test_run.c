@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The run loop: a guest whose exceptions never cease does not keep the host from its interrupts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "host/log.h"
+#include "host/x86.h"
+#include "vcpu/emulate.h"
+#include "vcpu/exits.h"
+#include "vcpu/sched.h"
+#include "vcpu/vm.h"
+
+static struct cpu cpu;
+static struct vm vm;
+static struct vcpu vcpu;
+static unsigned int entries, windows;
+
+struct cpu *this_cpu(void)
+{
+	return &cpu;
+}
+
+struct cpu *cpu_by_id(unsigned int id)
+{
+	return id ? NULL : &cpu;
+}
+
+void cpu_kick(struct cpu *which)
+{
+	which->kick = 1;
+}
+
+/* The interrupt that waits is the operator's. */
+void irq_window(void)
+{
+	windows++;
+	cpu_kick(&cpu);
+}
+
+void log_line(const char *format, ...)
+{
+	(void)format;
+}
+
+const char *exit_kind_name(enum exit_kind kind)
+{
+	(void)kind;
+	return "";
+}
+
+unsigned int emulate_instruction_length(struct vcpu *which)
+{
+	(void)which;
+	return 0;
+}
+
+unsigned int guest_mode_bits(struct vcpu *which)
+{
+	(void)which;
+	return 64;
+}
+
+bool sched_block(struct vcpu *which, enum vcpu_state state)
+{
+	(void)which, (void)state;
+	return true;
+}
+
+void sched_unplace(struct vcpu *which)
+{
+	(void)which;
+}
+
+bool vcpu_has_wakeup(struct vcpu *which)
+{
+	(void)which;
+	return false;
+}
+
+void vcpu_inject_exception(struct vcpu *which, uint8_t vector)
+{
+	which->exception = (struct vcpu_event){ .valid = true, .vector = vector };
+}
+
+void vcpu_load(struct vcpu *which)
+{
+	(void)which;
+}
+
+void vcpu_prepare_events(struct vcpu *which)
+{
+	which->exception.valid = false;
+}
+
+void vcpu_reset(struct vcpu *which, bool init)
+{
+	(void)which, (void)init;
+}
+
+static enum exit_action raise_again(struct vcpu *which)
+{
+	vcpu_inject_exception(which, VECTOR_DB);
+	return ACTION_RESUME;
+}
+
+enum exit_action (*const exit_handlers[EXIT_KINDS])(struct vcpu *vcpu) = {
+	[EXIT_EXCEPTION] = raise_again,
+};
+
+/* Each delivery ends in the same exception; no host interrupt gets in between. */
+static void enter(struct vcpu *which)
+{
+	entries++;
+	which->exit.kind = EXIT_EXCEPTION;
+	which->valid = REG_RIP;
+	/* Else the test would not end where the loop does not. */
+	if (entries > 10000)
+		which->requests = REQUEST_STOP;
+}
+
+static const struct hw_ops fake_hw = { .name = "fake", .enter = enter };
+const struct hw_ops *hw = &fake_hw;
+
+static void test_exceptions_without_end(void **state)
+{
+	(void)state;
+	vcpu.vm = &vm;
+	assert_true(vcpu_run(&vcpu));
+	assert_int_equal(windows, 1);
+	assert_true(entries <= 1000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_exceptions_without_end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
