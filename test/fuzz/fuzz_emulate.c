@@ -19,24 +19,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static uint8_t vectors[16][32];
-
-void simd_register_read(unsigned int number, unsigned int bytes, void *to)
-{
-	if (number >= 16)
-		abort();
-	memcpy(to, vectors[number], bytes);
-}
-
-void simd_register_write(unsigned int number, unsigned int bytes, enum simd_upper upper,
-	const void *from)
-{
-	(void)upper;
-	if (number >= 16)
-		abort();
-	memcpy(vectors[number], from, bytes);
-}
-
 struct setup {
 	uint8_t mode, exit, segments, count;
 	uint32_t rflags, controls;

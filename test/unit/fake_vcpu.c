@@ -10,8 +10,10 @@
 #include "vcpu/fpu.h"
 #include "vcpu/lapic.h"
 #include "vcpu/ports.h"
+#include "vcpu/simd_registers.h"
 
 struct fake fake;
+uint8_t fake_vectors[16][32];
 
 /* assert(), in release builds of the tests too. */
 static void check(bool holds, const char *what)
@@ -295,4 +297,19 @@ void vm_stop(struct vm *vm, enum vm_stop stop, uint32_t status, const char *reas
 uint64_t fpu_guest_xcr0(void)
 {
 	return fake.vcpu.xcr0;
+}
+
+void simd_register_read(unsigned int number, unsigned int bytes, void *to)
+{
+	check(number < 16 && bytes <= 32, "no such vector register");
+	memcpy(to, fake_vectors[number], bytes);
+}
+
+void simd_register_write(unsigned int number, unsigned int bytes, enum simd_upper upper,
+	const void *from)
+{
+	check(number < 16 && bytes <= 32, "no such vector register");
+	if (upper == SIMD_ZERO)
+		memset(fake_vectors[number], 0, sizeof(fake_vectors[number]));
+	memcpy(fake_vectors[number], from, bytes);
 }

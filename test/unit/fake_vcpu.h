@@ -48,6 +48,8 @@ struct fake {
 };
 
 extern struct fake fake;
+/* XMM and YMM registers; fake_reset() leaves them alone. */
+extern uint8_t fake_vectors[16][32];
 
 /* A guest in 16-bit real mode, 32-bit flat or 64-bit mode at CPL 0, paging off (64: identity). */
 void fake_reset(unsigned int mode_bits);

@@ -22,21 +22,6 @@
 #define W 2ULL
 #define U 4ULL
 
-static uint8_t vectors[16][32];
-
-void simd_register_read(unsigned int number, unsigned int bytes, void *to)
-{
-	memcpy(to, vectors[number], bytes);
-}
-
-void simd_register_write(unsigned int number, unsigned int bytes, enum simd_upper upper,
-	const void *from)
-{
-	if (upper == SIMD_ZERO)
-		memset(vectors[number], 0, sizeof(vectors[number]));
-	memcpy(vectors[number], from, bytes);
-}
-
 static uint64_t *gpr(void)
 {
 	return fake.vcpu.regs.gpr;
@@ -690,13 +675,13 @@ static void test_vex(void **state)
 	for (i = 0; i < 32; i++)
 		fake.ram[DEVICE + 3 + i] = i + 1;
 	expect_done(4);
-	assert_memory_equal(vectors[2], fake.ram + DEVICE + 3, 32);
+	assert_memory_equal(fake_vectors[2], fake.ram + DEVICE + 3, 32);
 
 	START(64, "\xc4\x41\x7d\x7f\x00"); /* vmovdqa [r8], ymm8 */
 	gpr()[GPR_R8] = DEVICE + 64;
-	memset(vectors[8], 0x5a, 32);
+	memset(fake_vectors[8], 0x5a, 32);
 	expect_done(5);
-	assert_memory_equal(fake.ram + DEVICE + 64, vectors[8], 32);
+	assert_memory_equal(fake.ram + DEVICE + 64, fake_vectors[8], 32);
 	assert_int_equal(fake.device_count, 4);
 	assert_int_equal(fake.device[3].size, 8);
 	gpr()[GPR_R8] = DEVICE + 16;
@@ -704,29 +689,29 @@ static void test_vex(void **state)
 
 	START(64, "\xc5\xf8\x28\x18"); /* vmovaps xmm3, [rax]: clears what is above */
 	gpr()[GPR_RAX] = 0x20000;
-	memset(vectors[3], 0xff, 32);
+	memset(fake_vectors[3], 0xff, 32);
 	expect_done(4);
 	for (i = 0; i < 32; i++)
-		assert_int_equal(vectors[3][i], 0);
+		assert_int_equal(fake_vectors[3][i], 0);
 
 	START(64, "\xc5\xe8\x16\x08"); /* vmovhps xmm1, xmm2, [rax] */
 	gpr()[GPR_RAX] = 0x20000;
 	memset(fake.ram + 0x20000, 7, 8);
-	memset(vectors[2], 9, 32);
-	memset(vectors[1], 0xff, 32);
+	memset(fake_vectors[2], 9, 32);
+	memset(fake_vectors[1], 0xff, 32);
 	expect_done(4);
-	assert_int_equal(vectors[1][7], 9);
-	assert_int_equal(vectors[1][8], 7);
-	assert_int_equal(vectors[1][15], 7);
-	assert_int_equal(vectors[1][16], 0);
+	assert_int_equal(fake_vectors[1][7], 9);
+	assert_int_equal(fake_vectors[1][8], 7);
+	assert_int_equal(fake_vectors[1][15], 7);
+	assert_int_equal(fake_vectors[1][16], 0);
 
 	START(64, "\xc4\xe1\xf9\x6e\x28"); /* vmovq xmm5, [rax], by VEX.W */
 	gpr()[GPR_RAX] = 0x20000;
-	memset(vectors[5], 0xff, 32);
+	memset(fake_vectors[5], 0xff, 32);
 	memset(fake.ram + 0x20000, 3, 8);
 	expect_done(5);
-	assert_int_equal(vectors[5][7], 3);
-	assert_int_equal(vectors[5][8], 0);
+	assert_int_equal(fake_vectors[5][7], 3);
+	assert_int_equal(fake_vectors[5][8], 0);
 }
 
 static void test_vector_state(void **state)

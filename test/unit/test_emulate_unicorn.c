@@ -129,21 +129,6 @@ const char *__asan_default_options(void)
 	return "detect_leaks=0";
 }
 
-static uint8_t vectors[16][32];
-
-void simd_register_read(unsigned int number, unsigned int bytes, void *to)
-{
-	memcpy(to, vectors[number], bytes);
-}
-
-void simd_register_write(unsigned int number, unsigned int bytes, enum simd_upper upper,
-	const void *from)
-{
-	if (upper == SIMD_ZERO)
-		memset(vectors[number], 0, sizeof(vectors[number]));
-	memcpy(vectors[number], from, bytes);
-}
-
 static uint64_t seed;
 
 static uint64_t next_random(void)
@@ -480,7 +465,7 @@ static bool run_unicorn(struct machine *machine, struct trial *trial)
 		put(uc, gpr_id(machine, i), trial->gpr[i]);
 	put(uc, UC_X86_REG_EFLAGS, trial->rflags);
 	for (i = 0; i < (machine->mode_bits == 64 ? 16 : 8); i++)
-		assert_int_equal(uc_reg_write(uc, UC_X86_REG_XMM0 + i, vectors[i]), UC_ERR_OK);
+		assert_int_equal(uc_reg_write(uc, UC_X86_REG_XMM0 + i, fake_vectors[i]), UC_ERR_OK);
 	assert_int_equal(uc_mem_write(uc, linear, trial->bytes, trial->count), UC_ERR_OK);
 	uc_ctl_remove_cache(uc, linear, linear + 16);
 	if (uc_emu_start(uc, linear, linear + trial->count, 0,
@@ -582,7 +567,7 @@ static unsigned int compare(struct machine *machine, struct trial *trial, uint64
 	}
 	for (i = 0; i < (machine->mode_bits == 64 ? 16 : 8); i++) {
 		assert_int_equal(uc_reg_read(machine->uc, UC_X86_REG_XMM0 + i, vector), UC_ERR_OK);
-		if (memcmp(vector, vectors[i], 16)) {
+		if (memcmp(vector, fake_vectors[i], 16)) {
 			complain(machine, trial, start, "xmm", i, 0);
 			return 1;
 		}
@@ -615,8 +600,8 @@ static void test_mode(unsigned int mode_bits)
 		enum exit_action action;
 		bool raised;
 
-		for (i = 0; i < sizeof(vectors); i += 8)
-			*(uint64_t *)((uint8_t *)vectors + i) = next_random();
+		for (i = 0; i < sizeof(fake_vectors); i += 8)
+			*(uint64_t *)((uint8_t *)fake_vectors + i) = next_random();
 		if (!make_trial(&machine, &trial))
 			continue;
 		if (trial.form->kind & BRANCH)
