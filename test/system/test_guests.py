@@ -95,6 +95,12 @@ def test_gnumach(env):
 
 
 @suite.test
+def test_one_cpu(env):
+    """On a machine with one CPU, guest and console share it."""
+    linux_guest(env, "debian-cloud", cpus=1)
+
+
+@suite.test
 def test_usb_boot(env):
     """The very image from a USB stick: xHCI and usb-storage, read by the firmware alone."""
     linux_guest(env, "debian-cloud", usb=True)

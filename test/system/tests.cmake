@@ -57,6 +57,7 @@ ballast_guest_test(debian-pae bochs-vmx)
 ballast_guest_test(debian-686 qemu-svm)
 ballast_guest_test(memtest64 bochs-vmx)
 ballast_guest_test(memtest32 qemu-svm)
+ballast_guest_test(one-cpu bochs-vmx)
 ballast_system_test(usb-boot qemu-svm)
 
 # The operator's side.
