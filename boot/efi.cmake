@@ -13,7 +13,7 @@ if(NOT EFI_CRT0 OR NOT EFI_LIBRARY OR NOT EFI_INCLUDE)
 endif()
 
 set(efi_sources ${LIB_SOURCES} ${HOST_SOURCES} ${EPT_SOURCES} ${VCPU_SOURCES} ${VMX_SOURCES}
-	${SVM_SOURCES} ${DEVICES_SOURCES} ${MGMT_SOURCES} ${BOOT_SOURCES})
+	${SVM_SOURCES} ${DEVICES_SOURCES} ${BALLOON_SOURCES} ${MGMT_SOURCES} ${BOOT_SOURCES})
 
 # What runs once or at the operator's pace is made small; what runs for each exit is made fast.
 set(efi_cold ${MGMT_SOURCES} ${BOOT_SOURCES} lib/printf.c host/acpi.c host/clock.c host/cpu.c

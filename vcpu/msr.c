@@ -87,6 +87,7 @@ static int write_tsc(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 	vcpu->tsc_offset = value - clock_tsc();
 	vcpu_set_dirty(vcpu, REG_TSC);
 	lapic_tsc_changed(vcpu); /* an armed deadline is one of the new TSC's */
+	pvclock_tsc_changed(vcpu);
 	return 0;
 }
 

@@ -85,3 +85,12 @@ int pvclock_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 		return 0;
 	return write_system(vcpu, value & ~SYSTEM_ENABLED) ? -EIO : 0;
 }
+
+void pvclock_tsc_changed(struct vcpu *vcpu)
+{
+	uint64_t where = vcpu->msrs.pvclock_system;
+
+	/* The page was RAM when the guest named it; if it is none any more, nobody reads it. */
+	if (where & SYSTEM_ENABLED)
+		(void)!write_system(vcpu, where & ~SYSTEM_ENABLED);
+}

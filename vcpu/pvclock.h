@@ -22,6 +22,8 @@
  * 0, or -EIO for #GP when the record does not lie in RAM. Own vCPU.
  */
 int pvclock_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value) __must_check;
+/* The guest's TSC has moved: its record is written anew. */
+void pvclock_tsc_changed(struct vcpu *vcpu);
 int pvclock_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value) __must_check;
 
 #endif

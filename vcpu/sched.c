@@ -12,7 +12,7 @@
 struct run_queue {
 	struct spinlock lock;
 	struct list waiting;     /* [lock] runnable vCPUs that do not run */
-	struct vcpu *running;    /* [lock] */
+	struct vcpu *running;    /* [lock] written; its own CPU may read without */
 	unsigned int placed;     /* [placement_lock] */
 	bool open;               /* [placement_lock] */
 	struct timer slice;      /* own CPU: ends the running vCPU's slice */
