@@ -13,7 +13,7 @@ import benches
 HERE = os.path.dirname(os.path.abspath(__file__))
 CODE_BYTES = 20  # of the entry point, by which the plugin finds the image in memory
 # Local labels of assembly belong to the function before them; GCC's parts of functions stand for themselves.
-LOCAL_LABEL = re.compile(r"^\.|\.(?!part|isra|constprop|cold)")
+LOCAL_LABEL = re.compile(r"^\.|^[^.]+\.(?!part|isra|constprop|cold)")
 
 
 def build_plugin(folder):
