@@ -73,7 +73,7 @@ def run_guest(machine, name):
     machine.send_line(f"vm start {name}")
     machine.expect(rf"^vm {name}: started", 30)
     machine.send_line(f"vm console {name}")
-    match = machine.expect(rf"vm {name}: (exited with status \d+|powered off|stopped[^\n]*)", 120)
+    match = machine.expect(rf"vm {name}: (exited with status \d+|powered off|stopped[^\n]*)\n", 120)
     good = bool(lab.re.match(ending, match.group(1)))
     machine.expect(r"^ballast> ", 30)
     if good:
