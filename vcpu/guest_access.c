@@ -7,7 +7,7 @@
 #include "vcpu/lapic.h"
 #include "vcpu/vm.h"
 
-static int stop_for_memory(struct vcpu *vcpu)
+int guest_stop_for_memory(struct vcpu *vcpu)
 {
 	vm_stop(vcpu->vm, VM_STOP_FAULT, 0, "the host has no memory left for it");
 	return -EAGAIN;
@@ -23,7 +23,7 @@ int guest_translate(struct vcpu *vcpu, gva_t linear, uint64_t access, gpa_t *gpa
 	if (likely(!err))
 		return 0;
 	if (err == -EAGAIN)
-		return stop_for_memory(vcpu);
+		return guest_stop_for_memory(vcpu);
 	vcpu_inject_page_fault(vcpu, linear, error);
 	return -EFAULT;
 }
@@ -97,7 +97,7 @@ static void *ram_ptr(struct vcpu *vcpu, gpa_t gpa, int *err)
 
 	*err = 0;
 	if (!ram && unlikely(guest_memory_is_ram(&vcpu->vm->memory, gpa)))
-		*err = stop_for_memory(vcpu);
+		*err = guest_stop_for_memory(vcpu);
 	return ram;
 }
 

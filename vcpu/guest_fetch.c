@@ -220,7 +220,7 @@ static int fetch(struct vcpu *vcpu, struct fetched *fetched)
 		if (err == -EFAULT)
 			vcpu_inject_page_fault(vcpu, fetched->linear, error);
 		else if (err == -EAGAIN)
-			vm_stop(vcpu->vm, VM_STOP_FAULT, 0, "the host has no memory left for it");
+			return guest_stop_for_memory(vcpu);
 		return err;
 	}
 	fetched->count = MIN(fetched->limit, PAGE_SIZE - (fetched->linear & PAGE_MASK));

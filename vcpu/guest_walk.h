@@ -26,6 +26,9 @@ int guest_walk(struct vcpu *vcpu, gva_t linear, uint64_t access, gpa_t *gpa, uin
 /* Where the walk of the three formats with wide entries begins: its first entry. */
 gpa_t guest_walk_root(const struct vcpu *vcpu, gva_t linear);
 
+/* Ask the VM to stop: the host cannot back what its guest touches. -EAGAIN, to be passed on. */
+int guest_stop_for_memory(struct vcpu *vcpu);
+
 /* Is this RAM that the guest may write? */
 bool guest_ram_writable(const struct vcpu *vcpu, gpa_t gpa);
 
