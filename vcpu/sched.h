@@ -6,7 +6,26 @@
 #ifndef BALLAST_VCPU_SCHED_H
 #define BALLAST_VCPU_SCHED_H
 
+#include "host/cpu_set.h"
 #include "vcpu/vcpu.h"
+
+#define SCHED_WEIGHT_DEFAULT 100
+#define SCHED_WEIGHT_MAX 10000
+#define SCHED_NAME_BYTES 32 /* VM_NAME_BYTES */
+
+/* How a VM shares the machine's time; the operator's choice. */
+struct sched_params {
+	uint32_t weight;      /* 1 .. SCHED_WEIGHT_MAX: of a contended CPU's time, against others' */
+	uint32_t cap_percent; /* of one CPU, for all its vCPUs together; 0: as much as there is */
+	struct cpu_set cpus;  /* where its vCPUs may run; those that the machine lacks do not count */
+};
+
+/* What became of a vCPU's time since its VM was started; the three add up to the time since. */
+struct sched_times {
+	uint64_t run_ns;
+	uint64_t steal_ns;  /* it could have run: it waited for a CPU, for its cap, or was paused */
+	uint64_t halted_ns; /* it had nothing to do, or was not started by the guest */
+};
 
 /* After cpu_count() is final; -ENOMEM. */
 int sched_init(void) __must_check;
@@ -37,6 +56,37 @@ void sched_wake(struct vcpu *vcpu);
  * Own CPU.
  */
 bool sched_block(struct vcpu *vcpu, enum vcpu_state state);
+
+/*
+ * Set how a VM shares time, at once, whether it runs or not. -EINVAL, and nothing changes, when no
+ * CPU that runs guests is in `cpus`, or a number is out of its range. Boot CPU.
+ */
+int sched_set(struct vm *vm, const struct sched_params *params) __must_check;
+void sched_get(const struct vm *vm, struct sched_params *params);
+
+/*
+ * Take a running VM's vCPUs off their CPUs, soon, and keep them off until sched_resume(). Real time
+ * goes on for the guest: what it missed counts as stolen. Boot CPU.
+ */
+void sched_pause(struct vm *vm);
+void sched_resume(struct vm *vm);
+
+/* Any CPU. */
+void sched_times(const struct vcpu *vcpu, struct sched_times *times);
+
+/*
+ * The running vCPU spins, or says that it waits for `target` (NULL: unknown, another of its VM that
+ * could run): let that one run first if it waits for a CPU. Own CPU; takes effect at the end of
+ * the exit.
+ */
+void sched_yield_to(struct vcpu *vcpu, struct vcpu *target);
+
+/* Who runs there now: a copy, for the VM may be gone when the caller looks. False: nobody. Any CPU. */
+struct sched_occupant {
+	char vm_name[SCHED_NAME_BYTES];
+	unsigned int vcpu_id;
+};
+bool sched_occupant(const struct cpu *cpu, struct sched_occupant *out);
 
 /* vCPUs placed on this CPU, for the console. */
 unsigned int sched_placed(const struct cpu *cpu);
