@@ -15,9 +15,9 @@
 
 /* How a VM shares the machine's time; the operator's choice. */
 struct sched_params {
-	uint32_t weight;      /* 1 .. SCHED_WEIGHT_MAX: of a contended CPU's time, against others' */
-	uint32_t cap_percent; /* of one CPU, for all its vCPUs together; 0: as much as there is */
-	struct cpu_set cpus;  /* where its vCPUs may run; those that the machine lacks do not count */
+	uint32_t weight;      /* 1 .. SCHED_WEIGHT_MAX: of contended CPUs' time, against others' */
+	uint32_t cap_percent; /* of one CPU, for all its vCPUs together; 0: no limit */
+	struct cpu_set cpus;  /* where its vCPUs may run; ids that the machine lacks do not count */
 };
 
 /* What became of a vCPU's time since its VM was started; the three add up to the time since. */
@@ -81,7 +81,7 @@ void sched_times(const struct vcpu *vcpu, struct sched_times *times);
  */
 void sched_yield_to(struct vcpu *vcpu, struct vcpu *target);
 
-/* Who runs there now: a copy, for the VM may be gone when the caller looks. False: nobody. Any CPU. */
+/* Who runs there now: a copy, for the VM may be gone soon. False: nobody. Any CPU. */
 struct sched_occupant {
 	char vm_name[SCHED_NAME_BYTES];
 	unsigned int vcpu_id;
