@@ -308,6 +308,16 @@ static inline int decode_known(struct insn_site *site, gva_t linear, uint32_t mo
 	return fill_site(site, linear, mode, copy.bytes, INSN_MAX_BYTES);
 }
 
+/* Where the instruction at this address is, or will be, remembered. */
+static struct insn_site *site_at(struct insn_cache *cache, gva_t linear)
+{
+	struct insn_site *site = insn_cache_site(cache, linear);
+
+	if (!site->region)
+		site->region = &cache->regions[0];
+	return site;
+}
+
 static __attribute__((noinline)) int decode_anew(
 	struct vcpu *vcpu, const struct insn_site **found)
 {
@@ -316,15 +326,20 @@ static __attribute__((noinline)) int decode_anew(
 	gva_t linear;
 	uint32_t mode;
 	size_t limit;
+	int err;
 
 	limit = code_position(vcpu, mode_bits(vcpu), &linear);
 	mode = site_mode(vcpu);
-	site = insn_cache_site(&vcpu->insn_cache, linear);
+	site = site_at(&vcpu->insn_cache, linear);
 	*found = site;
 	code = known_code(vcpu, linear, mode);
 	if (likely(code && limit == INSN_MAX_BYTES))
-		return decode_known(site, linear, mode, code);
-	return decode_slowly(vcpu, site);
+		err = decode_known(site, linear, mode, code);
+	else
+		err = decode_slowly(vcpu, site);
+	if (vcpu->insn_cache.recent)
+		site->region = vcpu->insn_cache.recent;
+	return err;
 }
 
 int guest_decode(struct vcpu *vcpu, const struct insn_site **found)
@@ -350,7 +365,7 @@ int guest_decode_given(struct vcpu *vcpu, const uint8_t *bytes, size_t count,
 
 	vcpu_need(vcpu, FETCH_REGISTERS);
 	code_position(vcpu, mode_bits(vcpu), &linear);
-	site = insn_cache_site(&vcpu->insn_cache, linear);
+	site = site_at(&vcpu->insn_cache, linear);
 	*found = site;
 	count = MIN(count, INSN_MAX_BYTES);
 	if (count == INSN_MAX_BYTES)

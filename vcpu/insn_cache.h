@@ -41,6 +41,7 @@ struct insn_site {
 	gva_t linear;
 	uint32_t mode;          /* 0: empty */
 	uint64_t head, tail;    /* bytes 0-7 and 7-14 as they were decoded */
+	const struct code_region *region; /* not NULL with a mode: where it was met last, or any */
 	struct insn insn;
 } __aligned(128);               /* indexing is a shift */
 
@@ -88,13 +89,13 @@ struct code_context {
 static inline const struct insn_site *insn_cache_find(
 	struct insn_cache *cache, const struct code_context *at)
 {
-	const struct code_region *region = cache->recent;
 	const struct insn_site *site = insn_cache_site(cache, at->rip);
+	const struct code_region *region = site->region;
 	uint32_t mode = 64 | SITE_PAGING | (at->cpl == 3 ? SITE_USER : 0);
 	const uint8_t *code;
 	uint64_t head, tail;
 
-	if (unlikely(!region || site->linear != at->rip || site->mode != mode ||
+	if (unlikely(site->linear != at->rip || site->mode != mode ||
 		    region->mode != mode || at->rip - region->start >= region->bytes ||
 		    region->cr3 != at->cr3 || region->cr4 != (uint32_t)at->cr4 ||
 		    region->efer != at->efer || !(at->cs_attributes & SEGMENT_L) ||
