@@ -10,11 +10,20 @@
 
 #include "vcpu/vcpu.h"
 
+#define MSR_PV_STEAL_TIME 0x4b564d03
+
 /*
  * The vCPU gets its CPU, before its first entry there; or loses it, `preempted` when it could run
  * on. Own CPU, vCPU loaded.
  */
 void pv_scheduled(struct vcpu *vcpu);
 void pv_descheduled(struct vcpu *vcpu, bool preempted);
+
+/* The MSRs above. 0, or -EIO for #GP: reserved bits, or a record that is not in RAM. Own vCPU. */
+int pv_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value) __must_check;
+int pv_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value) __must_check;
+
+/* After power-up or INIT the guest uses none of it. Own CPU, or a stopped VM. */
+void pv_reset(struct vcpu *vcpu);
 
 #endif

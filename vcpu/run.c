@@ -7,6 +7,7 @@
 #include "host/x86.h"
 #include "vcpu/emulate.h"
 #include "vcpu/exits.h"
+#include "vcpu/pv.h"
 #include "vcpu/sched.h"
 #include "vcpu/vm.h"
 
@@ -206,9 +207,11 @@ bool vcpu_run(struct vcpu *vcpu)
 
 	vcpu->run_since_tsc = start;
 	vcpu_load(vcpu);
+	pv_scheduled(vcpu);
 	do
 		next = turn(vcpu);
 	while (next == TURN_AGAIN);
+	pv_descheduled(vcpu, next == TURN_YIELD);
 	vcpu->run_since_tsc = 0;
 	vcpu->run_tsc += clock_tsc() - start;
 	if (next == TURN_STOP)

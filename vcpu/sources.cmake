@@ -9,6 +9,7 @@ set(VCPU_SOURCES
 	vcpu/hw.c
 	vcpu/msr.c
 	vcpu/ports.c
+	vcpu/pv.c
 	vcpu/pvclock.c
 	vcpu/run.c
 	vcpu/sched.c
@@ -47,5 +48,6 @@ set(VCPU_LAPIC_SOURCES
 	vcpu/lapic.c
 	vcpu/lapic_ipi.c
 	vcpu/lapic_regs.c
-	vcpu/lapic_timer.c)
+	vcpu/lapic_timer.c
+	vcpu/pv_record.c)
 list(APPEND VCPU_SOURCES ${VCPU_LAPIC_SOURCES})

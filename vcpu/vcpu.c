@@ -8,6 +8,7 @@
 #include "vcpu/fpu.h"
 #include "vcpu/lapic.h"
 #include "vcpu/msr.h"
+#include "vcpu/pv.h"
 #include "vcpu/vm.h"
 
 #define PAT_RESET 0x0007040600070406ULL
@@ -125,6 +126,7 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	vcpu->wait_sipi = vcpu->id != 0;
 	vcpu_set_dirty(vcpu, REG_ALL);
 	lapic_reset(vcpu, init);
+	pv_reset(vcpu);
 }
 
 static void put_loaded(struct cpu *cpu)

@@ -40,6 +40,21 @@ struct vcpu_msrs {
 	uint32_t unknown_notes; /* log notes spent on MSRs that nobody knows */
 };
 
+/* A record of KVM's ABI in guest memory; see vcpu/pv_record.h. */
+struct pv_record {
+	uint64_t msr;        /* as the guest wrote it: its address, and bit 0 when it is enabled */
+	void *host;          /* where it is; good for `generation` of the guest's memory */
+	uint64_t generation;
+};
+
+/* What the guest uses of KVM's ABI beside the clock; own CPU. All gone after INIT and reset. */
+struct vcpu_pv {
+	struct pv_record steal;
+	struct pv_record eoi;
+	bool eoi_offered;    /* [a] the guest may end what is in service without an exit */
+	bool unhalted;       /* kicked: the present or the next HLT ends */
+};
+
 enum vcpu_state {
 	VCPU_STOPPED,  /* the VM is not running */
 	VCPU_RUNNABLE, /* in the guest or in its CPU's queue */
@@ -81,6 +96,7 @@ struct vcpu {
 	void *fpu;                   /* [I] XSAVE area, 64-byte aligned; in the CPU while loaded */
 	uint64_t dr[4];              /* DR0-DR3 while not loaded */
 	struct vcpu_msrs msrs;
+	struct vcpu_pv pv;
 	struct insn_cache insn_cache; /* own CPU */
 
 	struct list run_link;        /* [sched] */

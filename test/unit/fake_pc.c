@@ -41,6 +41,13 @@ void vcpu_request(struct vcpu *vcpu, uint32_t bits)
 	__atomic_fetch_or(&vcpu->requests, bits, __ATOMIC_ACQ_REL);
 }
 
+void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t *bytes)
+{
+	assert(memory == &pc.vm.memory && !bytes);
+	pc.ram_walks++;
+	return pc.ram_gone || gpa >= FAKE_PC_RAM_BYTES ? NULL : pc.ram + gpa;
+}
+
 void vcpu_inject_nmi(struct vcpu *vcpu)
 {
 	pc.nmis[vcpu->id]++;

@@ -13,11 +13,16 @@
 
 #define FAKE_PC_VCPUS 8
 
+#define FAKE_PC_RAM_BYTES 8192
+
 struct fake_pc {
 	struct vm vm;
 	struct vcpu vcpus[FAKE_PC_VCPUS];
 	struct cpuid_table cpuid;
 	uint8_t hardware_tpr[FAKE_PC_VCPUS]; /* what CR8 writes have made of it */
+	uint8_t ram[FAKE_PC_RAM_BYTES] __aligned(4096); /* from address 0 */
+	bool ram_gone;                       /* guest_memory_ptr() finds nothing */
+	unsigned int ram_walks;              /* calls of it */
 	unsigned int nmis[FAKE_PC_VCPUS];
 	enum vm_stop stop;
 	uint32_t stop_status;

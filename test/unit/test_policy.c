@@ -14,6 +14,7 @@
 #include "vcpu/fpu.h"
 #include "vcpu/lapic.h"
 #include "vcpu/msr.h"
+#include "vcpu/pv.h"
 #include "vcpu/pvclock.h"
 #include "vcpu/vm.h"
 
@@ -70,6 +71,19 @@ int pvclock_rdmsr(struct vcpu *of, uint32_t msr, uint64_t *value)
 }
 
 int pvclock_wrmsr(struct vcpu *of, uint32_t msr, uint64_t value)
+{
+	(void)of, (void)msr, (void)value;
+	return 0;
+}
+
+int pv_rdmsr(struct vcpu *of, uint32_t msr, uint64_t *value)
+{
+	(void)of, (void)msr;
+	*value = 0;
+	return 0;
+}
+
+int pv_wrmsr(struct vcpu *of, uint32_t msr, uint64_t value)
 {
 	(void)of, (void)msr, (void)value;
 	return 0;

@@ -10,6 +10,7 @@
 #include "host/x86.h"
 #include "vcpu/emulate.h"
 #include "vcpu/exits.h"
+#include "vcpu/pv.h"
 #include "vcpu/sched.h"
 #include "vcpu/vm.h"
 
@@ -61,6 +62,16 @@ unsigned int guest_mode_bits(struct vcpu *which)
 {
 	(void)which;
 	return 64;
+}
+
+void pv_scheduled(struct vcpu *which)
+{
+	(void)which;
+}
+
+void pv_descheduled(struct vcpu *which, bool preempted)
+{
+	(void)which, (void)preempted;
 }
 
 bool sched_block(struct vcpu *which, enum vcpu_state state)

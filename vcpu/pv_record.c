@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See vcpu/pv_record.h. */
+#include "vcpu/pv_record.h"
+
+#include "vcpu/vm.h"
+
+static uint64_t generation_of(const struct vcpu *vcpu)
+{
+	return __atomic_load_n(&vcpu->vm->memory.generation, __ATOMIC_ACQUIRE);
+}
+
+static void *locate(struct vcpu *vcpu, struct pv_record *record)
+{
+	/* First the generation: taking memory away meanwhile makes what is found stale again. */
+	record->generation = generation_of(vcpu);
+	record->host =
+		guest_memory_ptr(&vcpu->vm->memory, record->msr & ~PV_RECORD_ENABLED, NULL);
+	return record->host;
+}
+
+int pv_record_set(struct vcpu *vcpu, struct pv_record *record, uint64_t msr, uint64_t bytes)
+{
+	struct pv_record new = { .msr = msr };
+
+	if (msr & (bytes - 1) & ~PV_RECORD_ENABLED)
+		return -EIO;
+	if (pv_record_enabled(&new) && !locate(vcpu, &new))
+		return -EIO;
+	*record = new;
+	return 0;
+}
+
+void *pv_record_find(struct vcpu *vcpu, struct pv_record *record)
+{
+	if (!pv_record_enabled(record))
+		return NULL;
+	if (likely(record->host && record->generation == generation_of(vcpu)))
+		return record->host;
+	return locate(vcpu, record);
+}
