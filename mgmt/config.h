@@ -14,22 +14,30 @@
  *	boot = auto                     # auto, linux, multiboot, pvh
  *	autostart = yes                 # yes, no
  *	debug-exit = no                 # yes: port 0xf4 ends the VM
+ *	weight = 100                    # 1 to 10000: of the CPUs' time, against others'
+ *	cap = 25%                       # of one CPU, for all vCPUs together; none, up to 6400%
+ *	cpus = 0-3,6                    # where its vCPUs may run; all
+ *
+ *	[ballast]
+ *	load = /ballast/other           # repeatable: a file to keep in memory, for `vm create`
  *
  * `#` or `;` after a blank begins a comment. A value in "..." or '...' is taken as it stands
  * between the quotes; nothing but a comment may follow, except after the quoted path of a module. A
  * section [ballast] is for Ballast itself. CRLF line ends and a UTF-8 byte order mark are accepted.
  *
  * A mistake costs only the guest in whose section it stands: it is listed, but may not be started.
- * Everything here is pure: no allocation, no hardware, no other part of Ballast.
+ * Everything here is pure: no allocation, no hardware; of other parts of Ballast types alone.
  */
 #ifndef BALLAST_MGMT_CONFIG_H
 #define BALLAST_MGMT_CONFIG_H
 
-#include "lib/util.h"
+#include "vcpu/sched.h"
 
-#define CONFIG_MAX_VMS 64
+#define CONFIG_MAX_VMS 256
 #define CONFIG_MAX_MODULES 16        /* of one VM */
 #define CONFIG_MAX_VCPUS 64
+#define CONFIG_MAX_CAP 6400          /* percent of one CPU */
+#define CONFIG_MAX_LOADS 64
 #define CONFIG_MAX_DIAGNOSTICS 64
 #define CONFIG_DIAGNOSTIC_BYTES 192
 #define CONFIG_NAME_BYTES 32         /* with its end */
@@ -45,6 +53,25 @@ enum config_boot {
 	CONFIG_BOOT_LINUX,
 	CONFIG_BOOT_MULTIBOOT,
 	CONFIG_BOOT_PVH,
+	CONFIG_BOOTS
+};
+extern const char *const config_boot_names[CONFIG_BOOTS];
+
+/* The keys of a VM. */
+enum config_vm_key {
+	CONFIG_KEY_MEMORY,
+	CONFIG_KEY_VCPUS,
+	CONFIG_KEY_KERNEL,
+	CONFIG_KEY_INITRD,
+	CONFIG_KEY_MODULE,
+	CONFIG_KEY_CMDLINE,
+	CONFIG_KEY_BOOT,
+	CONFIG_KEY_AUTOSTART,
+	CONFIG_KEY_DEBUG_EXIT,
+	CONFIG_KEY_WEIGHT,
+	CONFIG_KEY_CAP,
+	CONFIG_KEY_CPUS,
+	CONFIG_VM_KEYS
 };
 
 /* Paths are normalised: backslashes, one leading, none doubled: \ballast\vmlinuz. */
@@ -65,10 +92,17 @@ struct vm_config {
 	enum config_boot boot;
 	bool autostart;
 	bool debug_exit;
+	struct sched_params sched;
 	unsigned int line;           /* of its [vm NAME] */
 	/* NULL: may be started. Else the first diagnostic about it; no other field but the name
 	 * and the line can be relied upon, though all pointers but kernel and initrd are there. */
 	const char *error;
+};
+
+/* What [ballast] says. */
+struct ballast_config {
+	const char *loads[CONFIG_MAX_LOADS]; /* normalised paths */
+	size_t load_count;
 };
 
 /* "ballast.conf:LINE: what was wrong; what was expected", printable ASCII. */
@@ -77,8 +111,9 @@ struct config_diagnostic {
 	char text[CONFIG_DIAGNOSTIC_BYTES];
 };
 
-/* Its strings lie inside it: it must not be moved or copied. About 110 KiB. */
+/* Its strings lie inside it: it must not be moved or copied. About 180 KiB. */
 struct config {
+	struct ballast_config ballast;
 	struct vm_config vms[CONFIG_MAX_VMS]; /* in the order of the file */
 	size_t vm_count;
 	struct config_diagnostic diagnostics[CONFIG_MAX_DIAGNOSTICS];
@@ -94,13 +129,18 @@ struct config {
  */
 void config_parse(const char *text, size_t bytes, struct config *out);
 
+/* What a VM is without any key; no name. */
+void config_vm_init(struct vm_config *vm);
+/* The index-th key of a VM, for the shell; NULL after the last. */
+const char *config_key_name(size_t index);
+
 /* NULL when there is none of this name. */
 const struct vm_config *config_find_vm(const struct config *config, const char *name);
 
 /*
- * Call each() with the normalised path of every kernel, initrd and module of a [vm ...] section,
- * in the order of the file; one named twice is reported twice. Lines with mistakes are passed
- * over: config_parse() reports them. Needs a few hundred bytes of stack and nothing else.
+ * Call each() with the normalised path of every kernel, initrd and module of a [vm ...] section and
+ * every file to load of [ballast], in the order of the file; one named twice is reported twice. Lines with
+ * mistakes are passed over: config_parse() reports them. Needs a few hundred bytes of stack and nothing else.
  */
 void config_each_file(const char *text, size_t bytes,
 	void (*each)(const char *path, void *argument), void *argument);

@@ -2,17 +2,20 @@
 /* Which files a configuration names: for boot/, while the firmware can still read them. */
 #include "mgmt/config_lex.h"
 
-/* The path that a line of a VM's section names; false when it names none. */
-static bool line_path(struct span line, char path[CONFIG_PATH_BYTES])
+/* The path that a line of a section names; false when it names none. */
+static bool line_path(struct span section, struct span line, char path[CONFIG_PATH_BYTES])
 {
 	struct span key, raw, value, words;
 	enum lex_error error;
 
 	if (lex_assignment(line, &key, &raw) != LEX_OK)
 		return false;
+	if (!span_equals(section, span_equals(key, "load") ? "ballast" : "vm"))
+		return false;
 	if (span_equals(key, "module"))
 		error = lex_module(raw, &value, &words);
-	else if (span_equals(key, "kernel") || span_equals(key, "initrd"))
+	else if (span_equals(key, "kernel") || span_equals(key, "initrd") ||
+		span_equals(key, "load"))
 		error = lex_value(raw, &value);
 	else
 		return false;
@@ -23,9 +26,9 @@ void config_each_file(const char *text, size_t bytes,
 	void (*each)(const char *path, void *argument), void *argument)
 {
 	struct config_reader reader;
-	struct span line, kind, name;
+	struct span section = { NULL, 0 };
+	struct span line, name;
 	char path[CONFIG_PATH_BYTES];
-	bool in_vm = false;
 
 	if (bytes > CONFIG_FILE_BYTES)
 		return;
@@ -34,10 +37,11 @@ void config_each_file(const char *text, size_t bytes,
 		if (lex_is_blank(line) || line.length >= CONFIG_LINE_BYTES ||
 			lex_bad_byte(line) >= 0)
 			continue;
-		if (span_trim(line).start[0] == '[')
-			in_vm = lex_section(line, &kind, &name) == LEX_OK &&
-				span_equals(kind, "vm");
-		else if (in_vm && line_path(line, path))
+		if (span_trim(line).start[0] == '[') {
+			if (lex_section(line, &section, &name) != LEX_OK)
+				section.length = 0;
+		} else if (line_path(section, line, path)) {
 			each(path, argument);
+		}
 	}
 }

@@ -3,11 +3,18 @@ set(MGMT_SOURCES)
 
 # Configuration, guest loaders, guest ACPI tables.
 include(${CMAKE_SOURCE_DIR}/mgmt/acpi.cmake)
-set(MGMT_LOADER_SOURCES
-	${GUEST_DSDT_SOURCE}
+set(CONFIG_SOURCES
 	mgmt/config.c
+	mgmt/config_ballast.c
 	mgmt/config_files.c
 	mgmt/config_lex.c
+	mgmt/config_value.c
+	mgmt/config_vm.c
+	mgmt/suggest.c
+)
+set(MGMT_LOADER_SOURCES
+	${CONFIG_SOURCES}
+	${GUEST_DSDT_SOURCE}
 	mgmt/elf.c
 	mgmt/guest_acpi.c
 	mgmt/guest_firmware.c
@@ -19,7 +26,6 @@ set(MGMT_LOADER_SOURCES
 	mgmt/loader_linux.c
 	mgmt/loader_multiboot.c
 	mgmt/loader_pvh.c
-	mgmt/suggest.c
 )
 list(APPEND MGMT_SOURCES ${MGMT_LOADER_SOURCES})
 

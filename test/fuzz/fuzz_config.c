@@ -42,6 +42,10 @@ static void check_startable(const struct vm_config *vm)
 	assert(IS_ALIGNED(vm->memory_bytes, PAGE_SIZE));
 	assert(vm->vcpus >= 1 && vm->vcpus <= CONFIG_MAX_VCPUS);
 	assert(vm->boot <= CONFIG_BOOT_PVH);
+	assert(vm->sched.weight >= 1 && vm->sched.weight <= SCHED_WEIGHT_MAX);
+	assert(vm->sched.cap_percent <= CONFIG_MAX_CAP);
+	assert(vm->sched.cpus.words[0] | vm->sched.cpus.words[1] | vm->sched.cpus.words[2] |
+		vm->sched.cpus.words[3]);
 	check_string(vm->kernel);
 	check_path(vm->kernel);
 	if (vm->initrd)

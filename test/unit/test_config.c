@@ -114,6 +114,56 @@ static void values_may_be_quoted(void **state)
 	assert_int_equal(config.vms[0].boot, CONFIG_BOOT_PVH);
 }
 
+static void shares_of_the_machine(void **state)
+{
+	static const struct {
+		const char *text;
+		uint32_t weight, cap;
+		uint64_t first, last; /* words of the set of CPUs */
+	} shares[] = {
+		{ "", 100, 0, ~0ULL, ~0ULL },
+		{ "weight = 1\ncap=25%", 1, 25, ~0ULL, ~0ULL },
+		{ "weight = 10000\ncap = \"6400\"\ncpus = all", 10000, 6400, ~0ULL, ~0ULL },
+		{ "cap = none\ncpus = 0-3,6", 100, 0, 0x4f, 0 },
+		{ "cap = 0\ncpus = 1 , 255 # two", 100, 0, 2, BIT(63) },
+		{ "cpus=0-255", 100, 0, ~0ULL, ~0ULL },
+		{ "cpus=7-7,7", 100, 0, 0x80, 0 },
+	};
+	char text[200];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(shares); i++) {
+		const struct sched_params *sched = &config.vms[0].sched;
+
+		snprintf(text, sizeof(text), "[vm a]\nkernel=k\n%s\n", shares[i].text);
+		parse(text);
+		assert_int_equal(config.diagnostic_count, 0);
+		assert_int_equal(sched->weight, shares[i].weight);
+		assert_int_equal(sched->cap_percent, shares[i].cap);
+		assert_int_equal(sched->cpus.words[0], shares[i].first);
+		assert_int_equal(sched->cpus.words[CPU_MAX / 64 - 1], shares[i].last);
+	}
+}
+
+static void files_may_be_loaded_for_no_vm(void **state)
+{
+	char text[CONFIG_MAX_LOADS * 20 + 100] = "[ballast]\nload = /a\nload='b c'\n";
+
+	(void)state;
+	parse(text);
+	assert_int_equal(config.diagnostic_count, 0);
+	assert_int_equal(config.ballast.load_count, 2);
+	assert_string_equal(config.ballast.loads[0], "\\a");
+	assert_string_equal(config.ballast.loads[1], "\\b c");
+	for (int i = 0; i < CONFIG_MAX_LOADS - 1; i++)
+		sprintf(text + strlen(text), "load = %d\n", i);
+	parse(text);
+	assert_int_equal(config.diagnostic_count, 1);
+	assert_string_equal(config.diagnostics[0].text,
+		"ballast.conf:66: one file too many; expected at most 64");
+	assert_int_equal(config.ballast.load_count, CONFIG_MAX_LOADS);
+}
+
 static void sizes_are_powers_of_1024(void **state)
 {
 	static const struct {
@@ -144,7 +194,7 @@ static const struct {
 	{"debug_exit = yes", "3: unknown key 'debug_exit'; did you mean 'debug-exit'?"},
 	{"modlue = a", "3: unknown key 'modlue'; did you mean 'module'?"},
 	{"disk = a", "3: unknown key 'disk'; expected memory, vcpus, kernel, initrd, module, "
-		     "cmdline, boot, autostart or debug-exit"},
+		     "cmdline, boot, autostart, debug-exit, weight, cap or cpus"},
 	{"memory = lots",
 		"3: memory 'lots' is not a size; expected a number with K, M or G, such as"
 		" 256M"},
@@ -194,6 +244,29 @@ static const struct {
 	{"autostart = true", "3: autostart 'true' is not known; expected yes or no"},
 	{"autostart = YES", "3: autostart 'YES' is not known; did you mean 'yes'?"},
 	{"debug-exit = 1", "3: debug-exit '1' is not known; expected yes or no"},
+	{"weight = 0", "3: weight '0' is out of range; expected 1 to 10000"},
+	{"weight = 10001", "3: weight '10001' is out of range; expected 1 to 10000"},
+	{"weight = 5%", "3: weight '5%' is not a number; expected 1 to 10000"},
+	{"cap = 6401", "3: cap '6401' is no share of CPUs; expected 1% to 6400%, or none"},
+	{"cap = 25 %", "3: cap '25 %' is no share of CPUs; expected 1% to 6400%, or none"},
+	{"cap = 25%%", "3: cap '25%%' is no share of CPUs; expected 1% to 6400%, or none"},
+	{"cap = -1", "3: cap '-1' is no share of CPUs; expected 1% to 6400%, or none"},
+	{"cap =", "3: cap '' is no share of CPUs; expected 1% to 6400%, or none"},
+	{"cpus = none", "3: cpus 'none' is no set of CPUs; expected numbers up to 255, such as"
+			" 0-3,6, or all"},
+	{"cpus = 3-1", "3: cpus '3-1' is no set of CPUs; expected numbers up to 255, such as"
+		       " 0-3,6, or all"},
+	{"cpus = 0,", "3: cpus '0,' is no set of CPUs; expected numbers up to 255, such as 0-3,6,"
+		      " or all"},
+	{"cpus = 0-", "3: cpus '0-' is no set of CPUs; expected numbers up to 255, such as 0-3,6,"
+		      " or all"},
+	{"cpus = 1 2", "3: cpus '1 2' is no set of CPUs; expected numbers up to 255, such as"
+		       " 0-3,6, or all"},
+	{"cpus = 0-256", "3: cpus '0-256' is no set of CPUs; expected numbers up to 255, such as"
+			 " 0-3,6, or all"},
+	{"cpus = ", "3: cpus '' is no set of CPUs; expected numbers up to 255, such as 0-3,6, or"
+		    " all"},
+	{"wieght = 1", "3: unknown key 'wieght'; did you mean 'weight'?"},
 	{"autostart", "3: 'autostart' has no '='; expected key = value"},
 	{"= yes", "3: nothing stands before '='; expected key = value"},
 	{"cmdline = a\vb", "3: the line has a control character (0x0b) in it; expected text"},
@@ -252,7 +325,9 @@ static const struct {
 	{"[wm a]\nkernel = k\n", "1: unknown section 'wm'; expected [vm NAME] or [ballast]"},
 	{"[]\n", "1: unknown section ''; expected [vm NAME] or [ballast]"},
 	{"[ballast x]\n", "1: unknown section 'ballast'; expected [vm NAME] or [ballast]"},
-	{"[ballast]\nescape = x\n", "2: unknown key 'escape' in [ballast]; expected none yet"},
+	{"[ballast]\nlaod = x\n", "2: unknown key 'laod' in [ballast]; did you mean 'load'?"},
+	{"[ballast]\nload = \n",
+		"2: load has no path; expected the path of a file, such as /ballast/vmlinuz"},
 };
 
 static void mistakes_outside_a_vm_cost_none(void **state)
@@ -343,20 +418,20 @@ static void paths_have_a_length(void **state)
 	assert_diagnostic(0, "2: the path of kernel is too long; expected at most 126 characters");
 }
 
-static void there_are_at_most_64_vms_and_16_modules(void **state)
+static void vms_and_modules_have_a_limit(void **state)
 {
 	static char text[8000];
 	size_t used = 0;
 
 	(void)state;
-	for (int i = 0; i < 66; i++)
+	for (int i = 0; i < 258; i++)
 		used += (size_t)sprintf(text + used, "[vm v%d]\nkernel=k\n", i);
 	parse(text);
-	assert_int_equal(config.vm_count, 64);
+	assert_int_equal(config.vm_count, 256);
 	assert_int_equal(config.diagnostic_count, 2);
-	assert_diagnostic(0, "129: vm 'v64' is one too many; expected at most 64");
-	assert_string_equal(config.vms[63].name, "v63");
-	assert_null(config.vms[63].error);
+	assert_diagnostic(0, "513: vm 'v256' is one too many; expected at most 256");
+	assert_string_equal(config.vms[255].name, "v255");
+	assert_null(config.vms[255].error);
 
 	used = (size_t)sprintf(text, "[vm a]\nkernel=k\n");
 	for (int i = 0; i < 17; i++)
@@ -414,10 +489,10 @@ static void note_file(const char *path, void *argument)
 
 static void each_file_finds_what_the_parser_finds(void **state)
 {
-	static const char text[] = "kernel = before\n[ballast]\nkernel = not\n"
+	static const char text[] = "kernel = before\n[ballast]\nkernel = not\nload = l\n"
 				   "[vm a]\r\nkernel = /x/y # z\r\ninitrd='a b'\nmodule = m words\n"
 				   "cmdline = kernel=no\nkernels = no\ninitrd = 'broken\n"
-				   "[vm b]\nkernel=\\x/y";
+				   "load = not\n[ballast\nload = not\n[vm b]\nkernel=\\x/y";
 	char *copy = malloc(sizeof(text) - 1);
 
 	(void)state;
@@ -425,7 +500,7 @@ static void each_file_finds_what_the_parser_finds(void **state)
 	seen[0] = '\0';
 	config_each_file(copy, sizeof(text) - 1, note_file, seen);
 	free(copy);
-	assert_string_equal(seen, "\\x\\y|\\a b|\\m|\\x\\y|");
+	assert_string_equal(seen, "\\l|\\x\\y|\\a b|\\m|\\x\\y|");
 }
 
 static void suggestions_are_near(void **state)
@@ -448,6 +523,8 @@ int main(void)
 		cmocka_unit_test(all_keys_are_understood),
 		cmocka_unit_test(defaults_stand_without_keys),
 		cmocka_unit_test(values_may_be_quoted),
+		cmocka_unit_test(shares_of_the_machine),
+		cmocka_unit_test(files_may_be_loaded_for_no_vm),
 		cmocka_unit_test(sizes_are_powers_of_1024),
 		cmocka_unit_test(a_mistake_costs_only_its_vm),
 		cmocka_unit_test(mistakes_outside_a_vm_cost_none),
@@ -456,7 +533,7 @@ int main(void)
 		cmocka_unit_test(the_first_of_several_mistakes_is_the_error),
 		cmocka_unit_test(nul_bytes_and_long_lines_are_reported),
 		cmocka_unit_test(paths_have_a_length),
-		cmocka_unit_test(there_are_at_most_64_vms_and_16_modules),
+		cmocka_unit_test(vms_and_modules_have_a_limit),
 		cmocka_unit_test(whole_files_can_be_wrong),
 		cmocka_unit_test(diagnostics_beyond_the_list_still_mark_the_vm),
 		cmocka_unit_test(each_file_finds_what_the_parser_finds),

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The keys of a VM. */
+#include "mgmt/config_parser.h"
+
+static void set_memory(struct config_parser *p, const char *key, struct span raw)
+{
+	uint64_t bytes;
+
+	if (config_take_size(p, key, raw, &bytes))
+		p->vm->memory_bytes = bytes;
+}
+
+static void set_vcpus(struct config_parser *p, const char *key, struct span raw)
+{
+	uint64_t number;
+
+	if (config_take_number(p, key, raw, 1, CONFIG_MAX_VCPUS, &number))
+		p->vm->vcpus = (unsigned int)number;
+}
+
+static void set_kernel(struct config_parser *p, const char *key, struct span raw)
+{
+	p->vm->kernel = config_take_path(p, key, raw);
+}
+
+static void set_initrd(struct config_parser *p, const char *key, struct span raw)
+{
+	p->vm->initrd = config_take_path(p, key, raw);
+}
+
+static void set_module(struct config_parser *p, const char *key, struct span raw)
+{
+	struct config_module module;
+
+	if (!config_take_module(p, key, raw, &module))
+		return;
+	if (p->vm->module_count == CONFIG_MAX_MODULES)
+		config_diagnose(p, "one module too many; expected at most %d", CONFIG_MAX_MODULES);
+	else
+		p->vm->modules[p->vm->module_count++] = module;
+}
+
+static void set_cmdline(struct config_parser *p, const char *key, struct span raw)
+{
+	struct span value;
+
+	if (config_take_value(p, key, raw, &value))
+		p->vm->cmdline = config_keep(p, value);
+}
+
+static void set_boot(struct config_parser *p, const char *key, struct span raw)
+{
+	int choice = config_take_choice(p, key, raw, config_boot_names, CONFIG_BOOTS);
+
+	if (choice >= 0)
+		p->vm->boot = (enum config_boot)choice;
+}
+
+static void set_autostart(struct config_parser *p, const char *key, struct span raw)
+{
+	config_take_switch(p, key, raw, &p->vm->autostart);
+}
+
+static void set_debug_exit(struct config_parser *p, const char *key, struct span raw)
+{
+	config_take_switch(p, key, raw, &p->vm->debug_exit);
+}
+
+static void set_weight(struct config_parser *p, const char *key, struct span raw)
+{
+	uint64_t number;
+
+	if (config_take_number(p, key, raw, 1, SCHED_WEIGHT_MAX, &number))
+		p->vm->sched.weight = (uint32_t)number;
+}
+
+/* "25%", "25", "none" */
+static void set_cap(struct config_parser *p, const char *key, struct span raw)
+{
+	char word[CONFIG_WORD_BYTES];
+	struct span value, rest;
+	uint64_t number = 0;
+
+	if (!config_take_value(p, key, raw, &value))
+		return;
+	if (!span_equals(value, "none") &&
+		(!config_number(value, &number, &rest) ||
+			(rest.length && !span_equals(rest, "%")) || number > CONFIG_MAX_CAP))
+		config_diagnose(p, "%s '%s' is no share of CPUs; expected 1%% to %d%%, or none",
+			key, config_show(value, word), CONFIG_MAX_CAP);
+	else
+		p->vm->sched.cap_percent = (uint32_t)number;
+}
+
+static void set_cpus(struct config_parser *p, const char *key, struct span raw)
+{
+	config_take_cpus(p, key, raw, &p->vm->sched.cpus);
+}
+
+const char *const config_boot_names[CONFIG_BOOTS] = {
+	[CONFIG_BOOT_AUTO] = "auto",
+	[CONFIG_BOOT_LINUX] = "linux",
+	[CONFIG_BOOT_MULTIBOOT] = "multiboot",
+	[CONFIG_BOOT_PVH] = "pvh",
+};
+
+static const struct config_key keys[CONFIG_VM_KEYS] = {
+	[CONFIG_KEY_MEMORY] = { "memory", set_memory, false },
+	[CONFIG_KEY_VCPUS] = { "vcpus", set_vcpus, false },
+	[CONFIG_KEY_KERNEL] = { "kernel", set_kernel, false },
+	[CONFIG_KEY_INITRD] = { "initrd", set_initrd, false },
+	[CONFIG_KEY_MODULE] = { "module", set_module, true },
+	[CONFIG_KEY_CMDLINE] = { "cmdline", set_cmdline, false },
+	[CONFIG_KEY_BOOT] = { "boot", set_boot, false },
+	[CONFIG_KEY_AUTOSTART] = { "autostart", set_autostart, false },
+	[CONFIG_KEY_DEBUG_EXIT] = { "debug-exit", set_debug_exit, false },
+	[CONFIG_KEY_WEIGHT] = { "weight", set_weight, false },
+	[CONFIG_KEY_CAP] = { "cap", set_cap, false },
+	[CONFIG_KEY_CPUS] = { "cpus", set_cpus, false },
+};
+_Static_assert(CONFIG_VM_KEYS <= CONFIG_MAX_KEYS, "each has its line");
+
+const struct config_keys config_vm_keys = { keys, CONFIG_VM_KEYS, "" };
+
+void config_vm_init(struct vm_config *vm)
+{
+	*vm = (struct vm_config){
+		.memory_bytes = CONFIG_DEFAULT_MEMORY,
+		.vcpus = 1,
+		.cmdline = "",
+		.sched = { SCHED_WEIGHT_DEFAULT, 0, CPU_SET_ALL },
+	};
+}
+
+const char *config_key_name(size_t index)
+{
+	return index < CONFIG_VM_KEYS ? keys[index].name : NULL;
+}
