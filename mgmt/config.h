@@ -53,8 +53,8 @@ enum config_boot {
 	CONFIG_BOOT_LINUX,
 	CONFIG_BOOT_MULTIBOOT,
 	CONFIG_BOOT_PVH,
-	CONFIG_BOOTS
 };
+#define CONFIG_BOOTS (CONFIG_BOOT_PVH + 1)
 extern const char *const config_boot_names[CONFIG_BOOTS];
 
 /* The keys of a VM. */
@@ -138,9 +138,10 @@ const char *config_key_name(size_t index);
 const struct vm_config *config_find_vm(const struct config *config, const char *name);
 
 /*
- * Call each() with the normalised path of every kernel, initrd and module of a [vm ...] section and
- * every file to load of [ballast], in the order of the file; one named twice is reported twice. Lines with
- * mistakes are passed over: config_parse() reports them. Needs a few hundred bytes of stack and nothing else.
+ * Call each() with the normalised path of every kernel, initrd and module of a [vm ...] section
+ * and every file to load of [ballast], in the order of the file; one named twice is reported twice.
+ * Lines with mistakes are passed over: config_parse() reports them. Needs a few hundred bytes of
+ * stack and nothing else.
  */
 void config_each_file(const char *text, size_t bytes,
 	void (*each)(const char *path, void *argument), void *argument);

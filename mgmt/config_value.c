@@ -69,40 +69,24 @@ const char *config_keep(struct config_parser *p, struct span span)
 	return copy;
 }
 
-static void diagnose_lex(struct config_parser *p, const char *what, enum lex_error error)
+/* Of what no value can be read from; the first word is the key. */
+static void diagnose_lex(struct config_parser *p, const char *key, enum lex_error error)
 {
-	switch (error) {
-	case LEX_NO_QUOTE:
-		config_diagnose(p,
+	static const char *const sentences[] = {
+		[LEX_NO_QUOTE] =
 			"%s begins with a quote that is not closed; expected another at the end",
-			what);
-		break;
-	case LEX_AFTER_QUOTE:
-		config_diagnose(p, "%s has text behind its closing quote; expected the end of the line",
-			what);
-		break;
-	case LEX_PATH_EMPTY:
-		config_diagnose(p, "%s has no path; expected the path of a file, such as /ballast/vmlinuz",
-			what);
-		break;
-	case LEX_PATH_LONG:
-		config_diagnose(p, "the path of %s is too long; expected at most %d characters", what,
-			CONFIG_PATH_BYTES - 2);
-		break;
-	case LEX_PATH_BYTE:
-		config_diagnose(p,
-			"the path of %s has a character outside ASCII; expected letters, digits and"
-			" the like",
-			what);
-		break;
-	case LEX_PATH_PARENT:
-		config_diagnose(p,
+		[LEX_AFTER_QUOTE] =
+			"%s has text behind its closing quote; expected the end of the line",
+		[LEX_PATH_EMPTY] =
+			"%s has no path; expected the path of a file, such as /ballast/vmlinuz",
+		[LEX_PATH_LONG] = "the path of %s is too long; expected at most %d characters",
+		[LEX_PATH_BYTE] = "the path of %s has a character outside ASCII; expected"
+				  " letters, digits and the like",
+		[LEX_PATH_PARENT] =
 			"the path of %s goes through '..'; expected a path from the volume's root",
-			what);
-		break;
-	default:
-		break;
-	}
+	};
+
+	config_diagnose(p, sentences[error], key, CONFIG_PATH_BYTES - 2);
 }
 
 bool config_take_value(struct config_parser *p, const char *key, struct span raw,
@@ -178,8 +162,8 @@ bool config_take_size(struct config_parser *p, const char *key, struct span raw,
 	config_show(value, word);
 	if (!read_size(value, bytes, &has_unit))
 		config_diagnose(p,
-			"%s '%s' is not a size; expected a number with K, M or G, such as 256M", key,
-			word);
+			"%s '%s' is not a size; expected a number with K, M or G, such as 256M",
+			key, word);
 	else if (*bytes == 0)
 		config_diagnose(p, "%s is zero; expected at least 1M", key);
 	else if (!has_unit && *bytes < MIB(1))
