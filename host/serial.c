@@ -54,6 +54,7 @@ static struct timer poll_timer;
 static bool present; /* [I] */
 static uint16_t base; /* [I] */
 static bool by_interrupt; /* [I] after serial_start() */
+static bool wants_room;   /* [serial_lock] the transmitter interrupts when it is empty */
 
 static uint8_t uart_read(unsigned int reg)
 {
@@ -86,14 +87,24 @@ void serial_init(void)
 	uart_write(UART_MCR, MCR_DTR_RTS_OUT2);
 }
 
+/* An interrupt is worth its exit only while bytes wait; most output fits into the FIFO at once. */
+static void ask_for_room(bool wanted)
+{
+	if (!by_interrupt || wanted == wants_room)
+		return;
+	wants_room = wanted;
+	uart_write(UART_IER, IER_RECEIVED | (wanted ? IER_TRANSMITTER : 0));
+}
+
 /* Fill an empty transmitter. Returns whether bytes went out. */
 static bool send_some(void)
 {
-	if (send_head == send_tail || !(uart_read(UART_LSR) & LSR_ROOM))
-		return false;
-	for (unsigned int i = 0; i < UART_FIFO && send_tail != send_head; i++)
+	bool room = send_head != send_tail && (uart_read(UART_LSR) & LSR_ROOM);
+
+	for (unsigned int i = 0; room && i < UART_FIFO && send_tail != send_head; i++)
 		uart_write(UART_DATA, send_ring[send_tail++ % SEND_RING]);
-	return true;
+	ask_for_room(send_head != send_tail);
+	return room;
 }
 
 size_t serial_write(const char *bytes, size_t count)
@@ -176,8 +187,11 @@ void serial_start(void)
 	if (!present)
 		return;
 	if (irq_register_isa(machine.serial_isa_irq, serve_interrupt, NULL) == 0) {
+		spin_lock(&serial_lock);
 		by_interrupt = true;
-		uart_write(UART_IER, IER_RECEIVED | IER_TRANSMITTER);
+		uart_write(UART_IER, IER_RECEIVED);
+		send_some();
+		spin_unlock(&serial_lock);
 		return;
 	}
 	log_note("serial port 0x%x: no interrupt, polling", base);
