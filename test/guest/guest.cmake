@@ -12,6 +12,7 @@ set(guest_images "")
 function(ballast_guest name source_dir)
 	set(objects "")
 	foreach(source ${guest_lib}/start.asm ${guest_lib}/vectors.asm ${guest_lib}/guest.c
+			${guest_lib}/cpus.c ${guest_lib}/cpus_start.asm
 			${source_dir}/${name}.c ${source_dir}/${name}_code.asm)
 		if(NOT EXISTS ${source})
 			continue()

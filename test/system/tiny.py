@@ -28,6 +28,8 @@ ENDINGS = {
     "power": r"powered off",
     "triple": r"stopped: triple fault",
 }
+# Guests that run with more than one vCPU: a VM for each number, called GUEST-NUMBER.
+VCPUS = {"sipi": (1, 2, 4)}
 BENCH_WORDS = {"qemu-svm": "lax qemu-svm"}  # see guest_cpu_is_lax(); else the bench's name
 
 
@@ -39,17 +41,32 @@ def is_attack(name):
     return "." in name
 
 
+def vm_names(name, bench):
+    if hostile.is_hostile(name):
+        return hostile.vm_names(name, bench)
+    return [f"{name}-{count}" for count in VCPUS[name]] if name in VCPUS else [name]
+
+
+def vcpus_of(name):
+    guest, _, count = name.rpartition("-")
+    return int(count) if guest in VCPUS else 1
+
+
 def elf_of(name):
-    return hostile.elf_of(name) if is_attack(name) else name
+    if is_attack(name):
+        return hostile.elf_of(name)
+    guest = name.rpartition("-")[0]
+    return guest if guest in VCPUS else name
 
 
 def configuration(names, bench):
     sections = []
     for name in names:
-        words = BENCH_WORDS.get(bench, bench)
+        words = f"{BENCH_WORDS.get(bench, bench)} vcpus={vcpus_of(name)}"
         if is_attack(name):
             words += " " + hostile.word_of(name)
-        sections.append(f"[vm {name}]\nmemory = 64M\nkernel = /guest/{elf_of(name)}.elf\nboot = multiboot\n"
+        sections.append(f"[vm {name}]\nmemory = 64M\nvcpus = {vcpus_of(name)}\n"
+                        f"kernel = /guest/{elf_of(name)}.elf\nboot = multiboot\n"
                         f"cmdline = {words}\nautostart = no\ndebug-exit = yes\n")
     return "\n".join(sections)
 
@@ -131,8 +148,7 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: all guests")
     arguments = parser.parse_args()
     names = arguments.names or names_in(arguments.build)
-    names = [vm for name in names
-             for vm in (hostile.vm_names(name, arguments.bench) if hostile.is_hostile(name) else [name])]
+    names = [vm for name in names for vm in vm_names(name, arguments.bench)]
     groups = [group for group in ([name for name in names if not is_attack(name)],
                                   [name for name in names if is_attack(name)]) if group]
     with tempfile.TemporaryDirectory() as scratch:

@@ -194,7 +194,7 @@ static void unexpected(const struct frame *frame)
 void guest_interrupt(struct frame *frame);
 void guest_interrupt(struct frame *frame)
 {
-	guest_interrupts[frame->vector]++;
+	__atomic_fetch_add(&guest_interrupts[frame->vector], 1, __ATOMIC_RELAXED);
 	if (handlers[frame->vector]) {
 		handlers[frame->vector](frame);
 	} else if (frame->vector < 32 && guest_fault_resume) {

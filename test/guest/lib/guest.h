@@ -202,6 +202,21 @@ void guest_delay_ns(uint64_t ns);
 /* Wait until *counter has reached `count`; false after `ns` nanoseconds. */
 bool guest_wait_for(volatile uint64_t *counter, uint64_t count, uint64_t ns);
 
+/*
+ * More than one CPU. All share the boot CPU's tables, IDT and handlers, guest_interrupts and the
+ * console; GUEST_TRY, ring 3 and guest_tsc_hz()'s first call are the boot CPU's alone.
+ */
+#define GUEST_CPUS 64
+unsigned int guest_cpu_count(void);
+/*
+ * Start CPU `id` (its APIC id) by INIT and SIPI, after guest_idt_init(): it calls entry(id) with
+ * interrupts off and its LAPIC enabled, and halts for ever when that returns. One that was started
+ * before starts anew. False when it has not arrived within a second.
+ */
+bool guest_start_cpu(unsigned int id, void (*entry)(unsigned int id));
+/* By the calling CPU's ICR, in either mode of its LAPIC; a vector alone is a fixed one. */
+void guest_send_ipi(unsigned int id, uint32_t icr);
+
 void *memcpy(void *to, const void *from, size_t size);
 void *memset(void *to, int byte, size_t size);
 int memcmp(const void *a, const void *b, size_t size);
