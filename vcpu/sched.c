@@ -5,6 +5,8 @@
 #include "host/lock.h"
 #include "host/log.h"
 #include "host/memory.h"
+#include "lib/string.h"
+#include "vcpu/vm.h"
 
 /* How long one vCPU runs while others wait. */
 #define SLICE_NS (10 * NS_PER_MS)
@@ -76,9 +78,14 @@ void sched_place(struct vcpu *vcpu)
 
 void sched_unplace(struct vcpu *vcpu)
 {
+	struct run_queue *queue = queue_of(vcpu->cpu);
+
 	spin_lock(&placement_lock);
-	queue_of(vcpu->cpu)->placed--;
+	queue->placed--;
 	spin_unlock(&placement_lock);
+	spin_lock(&queue->lock);
+	queue->running = NULL;
+	spin_unlock(&queue->lock);
 }
 
 unsigned int sched_placed(const struct cpu *cpu)
@@ -186,4 +193,65 @@ void sched_cpu_loop(void)
 {
 	for (;;)
 		sched_run(this_cpu());
+}
+
+int sched_set(struct vm *vm, const struct sched_params *params)
+{
+	bool somewhere = false;
+
+	for (unsigned int id = 0; id < cpu_count(); id++)
+		somewhere |= cpu_set_has(&params->cpus, id);
+	if (!somewhere || params->weight < 1 || params->weight > SCHED_WEIGHT_MAX)
+		return -EINVAL;
+	vm->sched = *params;
+	return 0;
+}
+
+void sched_get(const struct vm *vm, struct sched_params *params)
+{
+	*params = vm->sched;
+}
+
+void sched_pause(struct vm *vm)
+{
+	(void)vm;
+}
+
+void sched_resume(struct vm *vm)
+{
+	(void)vm;
+}
+
+void sched_times(const struct vcpu *vcpu, struct sched_times *times)
+{
+	uint64_t since = __atomic_load_n(&vcpu->run_since_tsc, __ATOMIC_RELAXED);
+	uint64_t now = clock_tsc(), ran = vcpu->run_tsc;
+	uint64_t elapsed = clock_ns_from_tsc(now) - vcpu->vm->started_ns;
+
+	if (since && now > since)
+		ran += now - since;
+	times->run_ns = MIN(clock_ns_from_tsc(ran), elapsed);
+	times->steal_ns = 0;
+	times->halted_ns = elapsed - times->run_ns;
+}
+
+void sched_yield_to(struct vcpu *vcpu, struct vcpu *target)
+{
+	(void)target;
+	vcpu_request(vcpu, REQUEST_PREEMPT);
+}
+
+bool sched_occupant(const struct cpu *cpu, struct sched_occupant *out)
+{
+	struct run_queue *queue = queue_of(cpu);
+	const struct vcpu *running;
+
+	spin_lock(&queue->lock);
+	running = queue->running;
+	if (running) {
+		memcpy(out->vm_name, running->vm->name, sizeof(out->vm_name));
+		out->vcpu_id = running->id;
+	}
+	spin_unlock(&queue->lock);
+	return running;
 }

@@ -35,6 +35,7 @@ int vm_create(const char *name, unsigned int vcpu_count, struct vm **out)
 		return -ENOMEM;
 	snprintf(vm->name, sizeof(vm->name), "%s", name);
 	list_init(&vm->devices);
+	vm->sched = (struct sched_params){ .weight = SCHED_WEIGHT_DEFAULT, .cpus = CPU_SET_ALL };
 	vm->created_ns = clock_now_ns();
 	vm->cpuid = heap_alloc(sizeof(*vm->cpuid), FRAME_VM);
 	if (!vm->cpuid)

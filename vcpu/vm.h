@@ -10,6 +10,7 @@
 #include "host/lock.h"
 #include "lib/list.h"
 #include "vcpu/bus.h"
+#include "vcpu/sched.h"
 #include "vcpu/vcpu.h"
 
 #define VM_MAX_VCPUS 64
@@ -73,6 +74,7 @@ struct vm {
 	struct vcpu *vcpus[VM_MAX_VCPUS];      /* [I] */
 	unsigned int vcpu_count;               /* [I] */
 	struct cpuid_table *cpuid;             /* [I] what CPUID says here */
+	struct sched_params sched;             /* boot CPU */
 	enum vm_state state;                   /* boot CPU */
 	enum vm_stop stop;                     /* [a] */
 	uint32_t stop_status;                  /* with VM_STOP_EXIT */

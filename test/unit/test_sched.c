@@ -60,6 +60,11 @@ uint64_t clock_tsc_from_ns(uint64_t ns)
 	return ns;
 }
 
+uint64_t clock_ns_from_tsc(uint64_t tsc)
+{
+	return tsc;
+}
+
 void timer_init(struct timer *timer, void (*expired)(struct timer *))
 {
 	timer->expired = expired;
