@@ -116,6 +116,7 @@ static void inject(struct vcpu *vcpu, const struct vcpu_event *event)
 {
 	hw->inject(vcpu, event);
 	vcpu->injected = true;
+	vcpu->in_hlt = false;
 }
 
 /* Real mode pushes no error codes, and VM entry refuses to deliver one there. */

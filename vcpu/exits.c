@@ -58,15 +58,6 @@ static enum exit_action exit_rdpmc(struct vcpu *vcpu)
 	return ACTION_RESUME;
 }
 
-/* The KVM ABI's answer to an unknown call; Ballast offers none yet. */
-#define HYPERCALL_ENOSYS 1000
-
-static enum exit_action exit_hypercall(struct vcpu *vcpu)
-{
-	vcpu->regs.gpr[GPR_RAX] = (uint64_t)-HYPERCALL_ENOSYS;
-	return ACTION_ADVANCE;
-}
-
 static enum exit_action exit_exception(struct vcpu *vcpu)
 {
 	const struct exit_exception *exception = &vcpu->exit.u.exception;

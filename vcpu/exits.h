@@ -20,6 +20,8 @@ extern enum exit_action (*const exit_handlers[EXIT_KINDS])(struct vcpu *vcpu);
 /* Control registers (vcpu/control.c). */
 enum exit_action exit_cr(struct vcpu *vcpu);
 enum exit_action exit_xsetbv(struct vcpu *vcpu);
+/* Hypercalls (vcpu/hypercall.c). */
+enum exit_action exit_hypercall(struct vcpu *vcpu);
 /* Ports (vcpu/ports.c). */
 enum exit_action exit_port(struct vcpu *vcpu);
 enum exit_action exit_port_string(struct vcpu *vcpu);

@@ -4,6 +4,8 @@
 
 #include "host/memory.h"
 #include "lib/string.h"
+#include "vcpu/pv_eoi.h"
+#include "vcpu/pv_record.h"
 
 #define WORD(vector) ((vector) / 64)
 #define MASK(vector) BIT((vector) % 64)
@@ -46,6 +48,8 @@ void lapic_destroy(struct vcpu *vcpu)
 
 void lapic_clear(struct lapic *lapic)
 {
+	if (pv_eoi_offered(lapic->vcpu))
+		(void)!pv_eoi_withdraw(lapic->vcpu);
 	lapic_timer_stop(lapic);
 	for (unsigned int i = 0; i < LAPIC_VECTOR_WORDS; i++) {
 		__atomic_store_n(&lapic->irr[i], 0, __ATOMIC_RELAXED);
@@ -72,6 +76,8 @@ void lapic_reset(struct vcpu *vcpu, bool init)
 {
 	struct lapic *lapic = vcpu->lapic;
 
+	/* The record is forgotten with what was in service (pv_reset()). */
+	vcpu->pv.eoi_offered = false;
 	lapic_clear(lapic);
 	/* INIT leaves the mode and the base as they are. */
 	if (init)
@@ -101,6 +107,34 @@ void lapic_set_irr(struct lapic *lapic, uint8_t vector, bool level)
 	vcpu_request(lapic->vcpu, REQUEST_EVENTS);
 }
 
+static void broadcast_end(struct vm *vm, uint8_t vector)
+{
+	spin_lock(&vm->lock);
+	for (size_t i = 0; i < vm->irqchip_count; i++) {
+		if (vm->irqchips[i]->end_of_interrupt)
+			vm->irqchips[i]->end_of_interrupt(vm->irqchips[i], vector);
+	}
+	spin_unlock(&vm->lock);
+}
+
+/* What is in service, and there is something, ends. */
+static void end_in_service(struct lapic *lapic)
+{
+	int vector = lapic->in_service;
+
+	lapic->isr[WORD(vector)] &= ~MASK(vector);
+	__atomic_store_n(&lapic->in_service, lapic_any(lapic->isr) ? highest(lapic->isr) : -1,
+		__ATOMIC_RELAXED);
+	if (__atomic_load_n(&lapic->tmr[WORD(vector)], __ATOMIC_RELAXED) & MASK(vector))
+		broadcast_end(lapic->vcpu->vm, vector);
+}
+
+void lapic_settle_eoi(struct vcpu *vcpu)
+{
+	if (unlikely(pv_eoi_offered(vcpu)) && pv_eoi_withdraw(vcpu))
+		end_in_service(vcpu->lapic);
+}
+
 /* The class of what is being served, or -1: the arithmetic shift keeps -1. */
 static int service_class(const struct lapic *lapic)
 {
@@ -114,6 +148,8 @@ int lapic_waiting_vector(struct vcpu *vcpu)
 
 	if (!lapic_any(lapic->irr))
 		return -1;
+	/* Something waits: the end of what is in service has to be seen. */
+	lapic_settle_eoi(vcpu);
 	vector = highest(lapic->irr);
 	return (vector >> 4) > service_class(lapic) ? vector : -1;
 }
@@ -125,6 +161,12 @@ int lapic_pending_vector(struct vcpu *vcpu)
 	return (vector >> 4) > (vcpu->special.tpr >> 4) ? vector : -1;
 }
 
+/* Nothing waits for this vector's end, neither here nor in an IOAPIC. */
+static bool end_matters_not(const struct lapic *lapic, uint8_t vector)
+{
+	return !lapic_any(lapic->irr) && !(lapic_load_word(&lapic->tmr[WORD(vector)]) & MASK(vector));
+}
+
 void lapic_accept(struct vcpu *vcpu, uint8_t vector)
 {
 	struct lapic *lapic = vcpu->lapic;
@@ -133,12 +175,15 @@ void lapic_accept(struct vcpu *vcpu, uint8_t vector)
 	lapic->isr[WORD(vector)] |= MASK(vector);
 	/* Only a higher class than what is in service gets here. */
 	__atomic_store_n(&lapic->in_service, vector, __ATOMIC_RELAXED);
+	if (pv_record_enabled(&vcpu->pv.eoi) && end_matters_not(lapic, vector))
+		pv_eoi_offer(vcpu);
 }
 
 uint8_t lapic_ppr(struct lapic *lapic)
 {
 	struct vcpu *vcpu = lapic->vcpu;
 
+	lapic_settle_eoi(vcpu);
 	vcpu_need(vcpu, REG_TPR);
 	if ((vcpu->special.tpr >> 4) >= service_class(lapic))
 		return vcpu->special.tpr;
@@ -151,27 +196,12 @@ void lapic_reconsider(struct lapic *lapic)
 		vcpu_request(lapic->vcpu, REQUEST_EVENTS);
 }
 
-static void broadcast_end(struct vm *vm, uint8_t vector)
-{
-	spin_lock(&vm->lock);
-	for (size_t i = 0; i < vm->irqchip_count; i++) {
-		if (vm->irqchips[i]->end_of_interrupt)
-			vm->irqchips[i]->end_of_interrupt(vm->irqchips[i], vector);
-	}
-	spin_unlock(&vm->lock);
-}
-
 void lapic_end_interrupt(struct lapic *lapic)
 {
-	int vector = lapic->in_service;
-
-	if (unlikely(vector < 0))
+	lapic_settle_eoi(lapic->vcpu);
+	if (unlikely(lapic->in_service < 0))
 		return;
-	lapic->isr[WORD(vector)] &= ~MASK(vector);
-	__atomic_store_n(&lapic->in_service, lapic_any(lapic->isr) ? highest(lapic->isr) : -1,
-		__ATOMIC_RELAXED);
-	if (__atomic_load_n(&lapic->tmr[WORD(vector)], __ATOMIC_RELAXED) & MASK(vector))
-		broadcast_end(lapic->vcpu->vm, vector);
+	end_in_service(lapic);
 	lapic_reconsider(lapic);
 }
 

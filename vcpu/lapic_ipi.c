@@ -5,6 +5,8 @@
  */
 #include "vcpu/lapic_state.h"
 
+#include "vcpu/pv_eoi.h"
+
 #define BROADCAST 0xffffffffU
 #define BROADCAST_XAPIC 0xffU
 
@@ -105,6 +107,9 @@ static struct lapic *arbitrate(struct vm *vm, const struct apic_message *message
 		struct lapic *lapic = vm->vcpus[(start + i) % vm->vcpu_count]->lapic;
 		int class = __atomic_load_n(&lapic->in_service, __ATOMIC_RELAXED) >> 4;
 
+		/* As a rule it has ended meanwhile. */
+		if (pv_eoi_offered(lapic->vcpu))
+			class = -1;
 		if (!matches(lapic, message) || !lapic_flag_set(lapic, APIC_BASE_ENABLE) ||
 			!lapic_software_enabled(lapic))
 			continue;

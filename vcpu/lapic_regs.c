@@ -59,6 +59,7 @@ static int read_register(struct lapic *lapic, unsigned int index, uint32_t *valu
 		*value = lapic->svr;
 		return 0;
 	case LAPIC_ISR ... LAPIC_ISR + 7:
+		lapic_settle_eoi(vcpu);
 		*value = vector_word(lapic->isr, index - LAPIC_ISR);
 		return 0;
 	case LAPIC_TMR ... LAPIC_TMR + 7:

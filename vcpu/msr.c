@@ -200,7 +200,7 @@ static const struct msr_policy policies[] = {
 	{ MSR_TSC_DEADLINE, MSR_TSC_DEADLINE, lapic_rdmsr, lapic_wrmsr, 0, "virtual LAPIC" },
 	{ MSR_X2APIC_FIRST, MSR_X2APIC_LAST, lapic_rdmsr, lapic_wrmsr, 0, "virtual LAPIC" },
 	{ MSR_PVCLOCK_WALL, MSR_PVCLOCK_SYSTEM, pvclock_rdmsr, pvclock_wrmsr, 0, "KVM's clock" },
-	{ MSR_PV_STEAL_TIME, MSR_PV_STEAL_TIME, pv_rdmsr, pv_wrmsr, 0, "KVM's steal time" },
+	{ MSR_PV_STEAL_TIME, MSR_PV_EOI, pv_rdmsr, pv_wrmsr, 0, "KVM's steal time and EOI" },
 	{ MSR_EFER, MSR_EFER, read_efer, write_efer, 0, "checked" },
 	{ 0xc0010000, 0xc0010007, NULL, NULL, 0, "K7 performance counters: none counts" },
 	{ 0xc0010010, 0xc0010010, NULL, NULL, 0, "SYSCFG: no memory encryption" },

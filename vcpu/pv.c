@@ -2,6 +2,7 @@
 /* Steal time, and TLB flushes that other vCPUs leave to this one; see vcpu/pv.h. */
 #include "vcpu/pv.h"
 
+#include "vcpu/lapic.h"
 #include "vcpu/pv_record.h"
 #include "vcpu/sched.h"
 #include "vcpu/vm.h"
@@ -19,6 +20,11 @@ _Static_assert(offsetof(struct steal_record, preempted) == 16, "the ABI's record
 
 #define STEAL_PREEMPTED BIT(0)
 #define STEAL_FLUSH_TLB BIT(1) /* set by other vCPUs, with the one above only */
+
+__attribute__((weak)) void sched_yield_to(struct vcpu *vcpu, struct vcpu *target)
+{
+	(void)vcpu, (void)target;
+}
 
 /* Until the scheduler accounts for it: nothing is stolen. */
 __attribute__((weak)) void sched_times(const struct vcpu *vcpu, struct sched_times *times)
@@ -71,18 +77,27 @@ void pv_descheduled(struct vcpu *vcpu, bool preempted)
 
 int pv_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
-	(void)msr;
-	*value = vcpu->pv.steal.msr;
+	*value = msr == MSR_PV_EOI ? vcpu->pv.eoi.msr : vcpu->pv.steal.msr;
 	return 0;
 }
 
-int pv_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
+static int write_steal_msr(struct vcpu *vcpu, uint64_t value)
 {
-	(void)msr;
 	if (pv_record_set(vcpu, &vcpu->pv.steal, value, sizeof(struct steal_record)))
 		return -EIO;
 	pv_scheduled(vcpu);
 	return 0;
+}
+
+static int write_eoi_msr(struct vcpu *vcpu, uint64_t value)
+{
+	lapic_settle_eoi(vcpu);
+	return pv_record_set(vcpu, &vcpu->pv.eoi, value, sizeof(uint32_t));
+}
+
+int pv_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
+{
+	return msr == MSR_PV_EOI ? write_eoi_msr(vcpu, value) : write_steal_msr(vcpu, value);
 }
 
 void pv_reset(struct vcpu *vcpu)

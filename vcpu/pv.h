@@ -11,6 +11,15 @@
 #include "vcpu/vcpu.h"
 
 #define MSR_PV_STEAL_TIME 0x4b564d03
+#define MSR_PV_EOI 0x4b564d04 /* vcpu/pv_eoi.h */
+
+/* CPUID leaf of the ABI, base + 1, EAX; those of the clock are in vcpu/pvclock.h. */
+#define PV_FEATURE_STEAL_TIME BIT(5)
+#define PV_FEATURE_EOI BIT(6)
+#define PV_FEATURE_UNHALT BIT(7)
+#define PV_FEATURE_TLB_FLUSH BIT(9)
+#define PV_FEATURE_SEND_IPI BIT(11)
+#define PV_FEATURE_SCHED_YIELD BIT(13)
 
 /*
  * The vCPU gets its CPU, before its first entry there; or loses it, `preempted` when it could run

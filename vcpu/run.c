@@ -46,6 +46,20 @@ static void receive_sipi(struct vcpu *vcpu)
 	vcpu_set_dirty(vcpu, REG_CS | REG_RIP);
 }
 
+/* In HLT, and nothing ends it. */
+static bool stays_halted(struct vcpu *vcpu)
+{
+	if (!vcpu->in_hlt)
+		return false;
+	/* A kick ends one HLT, whatever RFLAGS.IF says. */
+	if (vcpu->pv.unhalted) {
+		vcpu->pv.unhalted = false;
+		vcpu->in_hlt = false;
+		return false;
+	}
+	return !vcpu_has_wakeup(vcpu);
+}
+
 static enum turn serve_requests(struct vcpu *vcpu)
 {
 	uint32_t requests = __atomic_exchange_n(&vcpu->requests, 0, __ATOMIC_ACQ_REL);
@@ -62,7 +76,9 @@ static enum turn serve_requests(struct vcpu *vcpu)
 		vcpu->nmi_pending = MIN(vcpu->nmi_pending + 1, 2);
 	if (vcpu->wait_sipi)
 		return sched_block(vcpu, VCPU_WAIT_SIPI) ? TURN_LEAVE : TURN_AGAIN;
-	if (vcpu->in_hlt && !vcpu_has_wakeup(vcpu))
+	if (requests & REQUEST_UNHALT)
+		vcpu->pv.unhalted = true;
+	if (stays_halted(vcpu))
 		return sched_block(vcpu, VCPU_HALTED) ? TURN_LEAVE : TURN_AGAIN;
 	vcpu_prepare_events(vcpu);
 	return (requests & REQUEST_PREEMPT) ? TURN_YIELD : TURN_AGAIN;

@@ -7,6 +7,7 @@ set(VCPU_SOURCES
 	vcpu/exits.c
 	vcpu/fpu.c
 	vcpu/hw.c
+	vcpu/hypercall.c
 	vcpu/msr.c
 	vcpu/ports.c
 	vcpu/pv.c
@@ -49,5 +50,6 @@ set(VCPU_LAPIC_SOURCES
 	vcpu/lapic_ipi.c
 	vcpu/lapic_regs.c
 	vcpu/lapic_timer.c
+	vcpu/pv_eoi.c
 	vcpu/pv_record.c)
 list(APPEND VCPU_SOURCES ${VCPU_LAPIC_SOURCES})
