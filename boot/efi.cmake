@@ -16,9 +16,9 @@ set(efi_sources ${LIB_SOURCES} ${HOST_SOURCES} ${EPT_SOURCES} ${VCPU_SOURCES} ${
 	${SVM_SOURCES} ${DEVICES_SOURCES} ${BALLOON_SOURCES} ${MGMT_SOURCES} ${BOOT_SOURCES})
 
 # What runs once or at the operator's pace is made small; what runs for each exit is made fast.
-set(efi_cold ${MGMT_SOURCES} ${BOOT_SOURCES} lib/printf.c host/acpi.c host/clock.c host/cpu.c
+set(efi_cold ${MGMT_SOURCES} ${BOOT_SOURCES} lib/printf.c host/acpi.c host/backtrace.c host/clock.c host/cpu.c
 	host/descriptor.c host/ioapic.c host/log.c host/machine.c host/mmu.c host/panic.c
-	host/power.c host/smp.c host/symbols.c)
+	host/power.c host/smp.c host/symbols.c host/watchdog.c)
 set(efi_hot ${efi_sources})
 list(REMOVE_ITEM efi_hot ${efi_cold})
 set(efi_cold_built ${efi_sources})

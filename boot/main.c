@@ -9,6 +9,7 @@
 #include "host/irq.h"
 #include "host/log.h"
 #include "host/serial.h"
+#include "host/watchdog.h"
 #include "mgmt/mgmt.h"
 #include "vcpu/sched.h"
 #include "vcpu/vcpu.h"
@@ -78,6 +79,8 @@ void ballast_main(void)
 	ioapic_init();
 	serial_start();
 	smp_init(secondary_main);
+	if (watchdog_init())
+		log_line("no memory for a watchdog");
 	if (sched_init())
 		panic("no memory for the scheduler");
 	if (vcpu_cpu_init(this_cpu()))

@@ -116,6 +116,11 @@ void apic_send(uint32_t apic_id, uint8_t vector)
 	send(apic_id, ICR_ASSERT | vector);
 }
 
+void apic_send_nmi(uint32_t apic_id)
+{
+	send(apic_id, ICR_ASSERT | ICR_NMI);
+}
+
 void apic_send_nmi_others(void)
 {
 	send(0, ICR_ALL_OTHERS | ICR_ASSERT | ICR_NMI);

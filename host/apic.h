@@ -21,6 +21,7 @@ void apic_end_interrupt(void);
 void apic_send(uint32_t apic_id, uint8_t vector);
 void apic_send_init(uint32_t apic_id);
 void apic_send_startup(uint32_t apic_id, hpa_t page);
+void apic_send_nmi(uint32_t apic_id);
 void apic_send_nmi_others(void);
 
 /*

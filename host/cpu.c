@@ -69,10 +69,13 @@ void cpu_idle(void)
 	 * A kick whose interrupt was already served, in a window, must not be slept over. STI lets
 	 * nothing in before HLT has begun, so one that comes after this look ends the halt.
 	 */
-	if (!__atomic_load_n(&this_cpu()->kick, __ATOMIC_ACQUIRE))
+	if (!__atomic_load_n(&this_cpu()->kick, __ATOMIC_ACQUIRE)) {
+		__atomic_store_n(&this_cpu()->idle, true, __ATOMIC_RELAXED);
 		__asm__ volatile("sti; hlt; cli" : : : "memory");
-	else
+		__atomic_store_n(&this_cpu()->idle, false, __ATOMIC_RELAXED);
+	} else {
 		irq_window();
+	}
 	__atomic_store_n(&this_cpu()->kick, 0, __ATOMIC_SEQ_CST);
 }
 

@@ -14,6 +14,8 @@
 
 struct vcpu;
 struct timer_queue;
+struct watch;
+struct nmi_report;
 
 struct cpu {
 	struct cpu *self;      /* [I] at %gs:0 */
@@ -29,6 +31,15 @@ struct cpu {
 	bool online;           /* [a] */
 	hpa_t stack_top;       /* [I] */
 	uint64_t nmi_count;    /* own CPU */
+	uint32_t served;       /* [a] own CPU writes: interrupts served, its sign of life */
+	bool idle;             /* [a] it halts */
+	bool unwatched;        /* [a] its watcher rests: to be woken at the next interrupt */
+	struct watch *watch;   /* [I] its watch over another CPU; NULL: none */
+	struct nmi_report *nmi_report; /* [a] the next NMI is to fill it; see host/watchdog.h */
+	const char *guest_name; /* own CPU: VM of `loaded`, for the watchdog */
+	uint32_t guest_vcpu;    /* own CPU: with guest_name */
+	uint64_t timer_late_tsc; /* [a] own CPU writes: how late its timer was served, at most */
+	uint64_t timer_late_at_tsc; /* [a] when that was */
 };
 
 #ifdef BALLAST_UNIT_TEST

@@ -7,6 +7,7 @@
 #include "host/log.h"
 #include "host/machine.h"
 #include "host/timer.h"
+#include "host/watchdog.h"
 #include "host/x86.h"
 
 #define PIC_MASTER 0x20
@@ -28,6 +29,9 @@ static void dispatch_isa(unsigned int irq)
 
 void irq_dispatch(uint64_t vector)
 {
+	watchdog_served(this_cpu());
+	if (vector != IRQ_VECTOR_TIMER && vector != IRQ_VECTOR_WATCH)
+		watchdog_need(this_cpu());
 	switch (vector) {
 	case IRQ_VECTOR_TIMER:
 		/* Ended first: the queue may ask for the next interrupt. */
@@ -36,6 +40,9 @@ void irq_dispatch(uint64_t vector)
 		return;
 	case IRQ_VECTOR_KICK:
 		break; /* all it had to do was to end a guest's run or a halt */
+	case IRQ_VECTOR_WATCH:
+		watchdog_wake();
+		break;
 	case IRQ_VECTOR_ERROR:
 		__atomic_fetch_add(&apic_errors, 1, __ATOMIC_RELAXED);
 		break;

@@ -9,6 +9,7 @@
 #define IRQ_VECTOR_ISA 0x30   /* 16: routed by an IOAPIC */
 #define IRQ_VECTOR_LAST 0x3f
 #define IRQ_VECTOR_HIGH 0xf0  /* local ones, from here to 0xff */
+#define IRQ_VECTOR_WATCH 0xfb
 #define IRQ_VECTOR_ERROR 0xfc
 #define IRQ_VECTOR_KICK 0xfd
 #define IRQ_VECTOR_TIMER 0xfe

@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The last words. Polled serial output and no locks: whatever broke, this must still speak. The
- * backtrace takes every word on the stack for a return address that points behind a call in our
- * own text; frames that have ended may show, so it is to be read with the source at hand.
+ * The last words. Polled serial output and no locks: whatever broke, this must still speak.
  */
 #include "host/panic.h"
 
 #include "host/apic.h"
+#include "host/backtrace.h"
 #include "host/cpu.h"
-#include "host/descriptor.h"
 #include "host/init.h"
 #include "host/log.h"
-#include "host/memory.h"
 #include "host/serial.h"
-#include "host/symbols.h"
 #include "host/x86.h"
 #include "lib/printf.h"
 #include "lib/string.h"
@@ -44,75 +40,19 @@ static void __printf(1, 2) say(const char *format, ...)
 
 static void say_address(const char *what, uint64_t address)
 {
-	char name[SYMBOL_NAME_BYTES];
-	uint64_t offset;
+	char text[BACKTRACE_TEXT_BYTES];
 
-	if (symbol_find(address, name, &offset))
-		say("%s %s+0x%lx (image+0x%lx)", what, name, offset,
-		    address - (uint64_t)(uintptr_t)image_text);
-	else
-		say("%s 0x%016lx", what, address);
-}
-
-/* Does a call instruction end at `address`? E8 with 32-bit offset, or FF /2 in its short forms. */
-static bool follows_call(uint64_t address)
-{
-	const uint8_t *at = (const uint8_t *)(uintptr_t)address;
-
-	if (address < (uint64_t)(uintptr_t)image_text + 8 ||
-	    address > (uint64_t)(uintptr_t)image_text_end)
-		return false;
-	if (at[-5] == 0xe8)
-		return true;
-	for (int length = 2; length <= 7; length++)
-		if (at[-length] == 0xff && (at[-length + 1] >> 3 & 7) == 2)
-			return true;
-	return false;
-}
-
-/*
- * The part of a stack that is in use above `rsp`, so that the scan stays on mapped memory: empty
- * when `rsp` is on none of our stacks. An overflown stack, `rsp` in its guard, is in use wholly.
- */
-static void find_stack(uint64_t rsp, uint64_t *start, uint64_t *end)
-{
-	struct cpu_area *area = host_ptr(ROUND_DOWN(rsp, sizeof(*area)));
-	const struct memory_range stacks[] = {
-		{host_phys(area->stack_double_fault), sizeof(area->stack_double_fault)},
-		{host_phys(area->stack_nmi), sizeof(area->stack_nmi)},
-		{host_phys(area->stack_machine_check), sizeof(area->stack_machine_check)},
-		{host_phys(area->stack_main), sizeof(area->stack_main)},
-	};
-	bool ours = false;
-
-	*start = rsp;
-	*end = rsp;
-	for (unsigned int id = 0; cpu_by_id(id); id++)
-		ours |= container_of(cpu_by_id(id), struct cpu_area, cpu) == area;
-	for (size_t i = 0; ours && i < ARRAY_SIZE(stacks); i++) {
-		uint64_t top = stacks[i].start + stacks[i].bytes;
-
-		if (rsp < stacks[i].start - PAGE_SIZE || rsp >= top)
-			continue;
-		*start = MAX(rsp, stacks[i].start);
-		*end = top;
-	}
+	backtrace_describe(address, text);
+	say("%s %s", what, text);
 }
 
 static void say_backtrace(uint64_t rsp)
 {
-	unsigned int lines = 0;
-	uint64_t at, end;
+	uint64_t addresses[BACKTRACE_LINES];
+	unsigned int count = backtrace_scan(rsp, addresses, BACKTRACE_LINES);
 
-	find_stack(rsp & ~7ULL, &at, &end);
-	for (; at < end && lines < BACKTRACE_LINES; at += 8) {
-		uint64_t word = *(const uint64_t *)host_ptr(at);
-
-		if (!follows_call(word))
-			continue;
-		say_address("    from", word - 1);
-		lines++;
-	}
+	for (unsigned int i = 0; i < count; i++)
+		say_address("    from", addresses[i] - 1);
 }
 
 static void say_registers(const struct trap_frame *f)

@@ -2,6 +2,7 @@
 set(HOST_SOURCES
 	host/acpi.c
 	host/apic.c
+	host/backtrace.c
 	host/clock.c
 	host/cpu.c
 	host/descriptor.c
@@ -22,4 +23,5 @@ set(HOST_SOURCES
 	host/trampoline.asm
 	host/trap.c
 	host/trap_entry.asm
+	host/watchdog.c
 )

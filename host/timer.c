@@ -14,6 +14,7 @@
 #include "host/lock.h"
 #include "host/log.h"
 #include "host/memory.h"
+#include "host/watchdog.h"
 
 #define NOT_PROGRAMMED (~0ULL)
 #define CALLBACKS_PER_INTERRUPT 32
@@ -26,6 +27,7 @@ struct timer_queue {
 	struct timer *first;     /* [lock] the heap's root */
 	struct timer *expiring;  /* [lock] whose callback is running */
 	uint64_t programmed_tsc; /* [lock] what the hardware waits for */
+	uint64_t asked_tsc;      /* [lock] when it was told: a deadline may have passed by then */
 };
 
 /* Of two heaps, the later becomes the first child of the earlier. `prev` of a first child is its
@@ -102,7 +104,19 @@ static void queue_program(struct timer_queue *queue, uint64_t deadline_tsc)
 {
 	if (deadline_tsc >= queue->programmed_tsc)
 		return;
+	queue->asked_tsc = clock_tsc();
 	queue->programmed_tsc = apic_timer_program(deadline_tsc);
+}
+
+/* How long the interrupt for `programmed_tsc` had to wait until this CPU let it in. */
+static void note_lateness(struct cpu *cpu, const struct timer_queue *queue, uint64_t now)
+{
+	uint64_t due = MAX(queue->programmed_tsc, queue->asked_tsc);
+
+	if (now <= due || now - due <= cpu->timer_late_tsc)
+		return;
+	__atomic_store_n(&cpu->timer_late_at_tsc, now, __ATOMIC_RELAXED);
+	__atomic_store_n(&cpu->timer_late_tsc, now - due, __ATOMIC_RELAXED);
 }
 
 /* Lock the queue that an armed timer is in; NULL when it is in none. It may move meanwhile. */
@@ -176,13 +190,16 @@ void timer_cancel(struct timer *timer)
 
 void timer_interrupt(void)
 {
-	struct timer_queue *queue = this_cpu()->timers;
+	struct cpu *cpu = this_cpu();
+	struct timer_queue *queue = cpu->timers;
 	uint64_t now = clock_tsc();
 	struct timer *timer;
 
 	spin_lock(&queue->lock);
-	if (queue->programmed_tsc != NOT_PROGRAMMED)
+	if (queue->programmed_tsc != NOT_PROGRAMMED) {
+		note_lateness(cpu, queue, now);
 		now = MAX(now, queue->programmed_tsc);
+	}
 	queue->programmed_tsc = NOT_PROGRAMMED;
 	for (unsigned int i = 0; i < CALLBACKS_PER_INTERRUPT; i++) {
 		timer = queue->first;
@@ -191,6 +208,8 @@ void timer_interrupt(void)
 		__atomic_store_n(&queue->expiring, timer, __ATOMIC_RELAXED);
 		queue_remove(queue, timer);
 		spin_unlock(&queue->lock);
+		if (timer->expired != watchdog_look)
+			watchdog_need(cpu);
 		timer->expired(timer);
 		spin_lock(&queue->lock);
 		__atomic_store_n(&queue->expiring, NULL, __ATOMIC_RELEASE);

@@ -3,6 +3,7 @@
 
 #include "host/cpu.h"
 #include "host/panic.h"
+#include "host/watchdog.h"
 #include "host/x86.h"
 
 struct fixup {
@@ -44,10 +45,11 @@ static bool apply_fixup(struct trap_frame *frame)
 	return false;
 }
 
-void trap_nmi(void)
+void trap_nmi(const struct trap_frame *frame)
 {
 	panic_stop_if_requested();
 	this_cpu()->nmi_count++;
+	watchdog_nmi(frame->rip, frame->rsp);
 }
 
 void trap_exception(struct trap_frame *frame)
@@ -66,7 +68,7 @@ void trap_exception(struct trap_frame *frame)
 	const char *name = frame->vector < 32 ? names[frame->vector] : NULL;
 
 	if (frame->vector == VECTOR_NMI) {
-		trap_nmi();
+		trap_nmi(frame);
 		return;
 	}
 	if (frame->vector != VECTOR_DF && frame->vector != VECTOR_MC && apply_fixup(frame))

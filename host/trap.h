@@ -36,8 +36,10 @@ void trap_exception(struct trap_frame *frame);
  * on at `escape`, once: around a call of firmware that may be broken.
  */
 void trap_set_escape(void (*escape)(void));
-/* Count an NMI; the CPU stops here for ever when another one panicked. Also for the vendor layers,
- * whose guests leave for an NMI: call it where the hardware says that an NMI was taken. */
-void trap_nmi(void);
+/*
+ * Count an NMI, and tell the watchdog, if it asks, where it was taken; the CPU stops here for ever
+ * when another one panicked. Both vendors' guests leave for an NMI and then take it through the IDT.
+ */
+void trap_nmi(const struct trap_frame *frame);
 
 #endif

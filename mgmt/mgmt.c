@@ -6,6 +6,7 @@
 #include "host/log.h"
 #include "host/machine.h"
 #include "host/memory.h"
+#include "host/watchdog.h"
 #include "lib/printf.h"
 #include "mgmt/banner.h"
 #include "mgmt/config.h"
@@ -116,6 +117,7 @@ static uint64_t poll_all(void)
 {
 	uint64_t again = vms_poll();
 
+	watchdog_poll();
 	poll_end();
 	again = sooner(again, console_poll());
 	again = sooner(again, console_log_poll());

@@ -3,6 +3,7 @@
 #include "host/cpu.h"
 #include "host/log.h"
 #include "host/memory.h"
+#include "host/watchdog.h"
 #include "svm/svm.h"
 
 /*
@@ -87,6 +88,7 @@ int svm_cpu_enable(struct cpu *cpu)
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
 	wrmsr(MSR_VM_HSAVE_PA, cpu->hw_page);
 	save_host_state(cpu->hw_data);
+	watchdog_guest_rip = (uint64_t)(uintptr_t)svm_run_guest_open;
 	return 0;
 }
 

@@ -85,6 +85,9 @@ svm_run_guest:
 	pop rbp
 	cli
 	stgi
+	; An NMI that ended the guest's run is taken here.
+global svm_run_guest.open
+.open:
 	jmp svm_decode_exit
 
 ; Bochs lets a single-step trap that the guest's exit cut short through to the host, here: go on.

@@ -135,6 +135,8 @@ void svm_decode_exit(struct vcpu *vcpu);
  * physical address.
  */
 void svm_run_guest(struct vcpu *vcpu, hpa_t guest_vmcb, hpa_t host_vmcb);
+/* Where the host takes an NMI that ended the run. */
+extern const uint8_t svm_run_guest_open[] __asm__("svm_run_guest.open");
 
 /* svm/event.c */
 void svm_inject(struct vcpu *vcpu, const struct vcpu_event *event);

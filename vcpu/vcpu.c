@@ -140,6 +140,7 @@ static void put_loaded(struct cpu *cpu)
 	vcpu->dr[2] = read_dr2();
 	vcpu->dr[3] = read_dr3();
 	cpu->loaded = NULL;
+	cpu->guest_name = NULL;
 }
 
 void vcpu_load(struct vcpu *vcpu)
@@ -153,6 +154,8 @@ void vcpu_load(struct vcpu *vcpu)
 	if (!vcpu)
 		return;
 	cpu->loaded = vcpu;
+	cpu->guest_name = vcpu->vm->name;
+	cpu->guest_vcpu = vcpu->id;
 	write_dr0(vcpu->dr[0]);
 	write_dr1(vcpu->dr[1]);
 	write_dr2(vcpu->dr[2]);

@@ -5,6 +5,7 @@
  * Exits That Occur During Event Delivery".
  */
 #include "host/log.h"
+#include "host/watchdog.h"
 #include "host/x86.h"
 #include "vmx/vmx.h"
 
@@ -160,7 +161,13 @@ static void take_host_nmi(struct vcpu *vcpu)
 {
 	vcpu->exit.kind = EXIT_HOST_INTERRUPT;
 #ifndef BALLAST_UNIT_TEST
-	__asm__ volatile("int $2" : : : "memory");
+	__asm__ volatile("leaq 1f(%%rip), %%rax\n\t"
+			 "movq %%rax, %0\n\t"
+			 "int $2\n"
+			 "1:"
+			 : "=m"(watchdog_guest_rip)
+			 :
+			 : "rax", "memory");
 #endif
 }
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* See fake_svm.h. */
+#include "host/watchdog.h" /* before what calls a variable `cpu` */
+
 #include "test/unit/fake_svm.h"
 
 #include "host/log.h"
@@ -111,6 +113,9 @@ struct svm_vcpu svm;
 struct vcpu vcpu;
 static struct vm vm;
 void (*hardware)(struct vmcb *vmcb);
+
+uint64_t watchdog_guest_rip;
+const uint8_t svm_run_guest_open[1];
 
 void svm_run_guest(struct vcpu *entered, hpa_t guest_vmcb, hpa_t host_vmcb)
 {

@@ -15,6 +15,7 @@
 #include "host/init.h"
 #include "host/log.h"
 #include "host/timer.h"
+#include "host/watchdog.h"
 
 #define FAR (1ULL << 62)
 #define TIMERS 300
@@ -57,6 +58,19 @@ void *heap_alloc(size_t bytes, enum frame_use use)
 {
 	(void)use;
 	return calloc(1, bytes);
+}
+
+static unsigned int watch_calls;
+
+void watchdog_call(struct cpu *cpu)
+{
+	cpu->unwatched = false;
+	watch_calls++;
+}
+
+void watchdog_look(struct timer *timer)
+{
+	(void)timer;
 }
 
 void panic(const char *format, ...)
@@ -266,6 +280,48 @@ static void a_clock_of_its_own_is_trusted(void **state)
 	assert_int_equal(programmed[0], FAR / 2);
 }
 
+static void lateness_counts_from_when_the_interrupt_was_due(void **state)
+{
+	uint64_t due;
+
+	(void)state;
+	/* A deadline of the past cannot be met: what counts is when the hardware was told. */
+	timer_set(&timers[0], 1);
+	due = clock_tsc();
+	while (clock_tsc() < due + 2000000)
+		;
+	serve();
+	assert_true(cpus[0].timer_late_tsc >= 2000000);
+	assert_true(cpus[0].timer_late_tsc <= clock_tsc() - due + 2000000);
+	assert_true(cpus[0].timer_late_at_tsc >= due + 2000000);
+	/* Less than that is no news. */
+	due = cpus[0].timer_late_tsc = ~0ULL >> 1;
+	timer_set(&timers[0], 1);
+	serve();
+	assert_int_equal(cpus[0].timer_late_tsc, due);
+	/* The hardware's own clock may run ahead of the TSC. */
+	cpus[0].timer_late_tsc = 0;
+	timer_set(&timers[0], FAR);
+	programmed[0] = 0;
+	timer_interrupt();
+	assert_int_equal(cpus[0].timer_late_tsc, 0);
+}
+
+static void a_watcher_is_wanted_for_work_only(void **state)
+{
+	(void)state;
+	cpus[0].unwatched = true;
+	watch_calls = 0;
+	timer_init(&timers[0], watchdog_look);
+	timer_set(&timers[0], 1);
+	serve();
+	assert_int_equal(watch_calls, 0);
+	timer_set(&timers[1], 1);
+	serve();
+	assert_int_equal(watch_calls, 1);
+	assert_false(cpus[0].unwatched);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -279,6 +335,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_callback_may_arm_and_cancel_itself, set_up,
 			tear_down),
 		cmocka_unit_test_setup_teardown(a_clock_of_its_own_is_trusted, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(lateness_counts_from_when_the_interrupt_was_due, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_watcher_is_wanted_for_work_only, set_up, tear_down),
 	};
 
 	srand(3);
