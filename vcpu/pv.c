@@ -21,18 +21,6 @@ _Static_assert(offsetof(struct steal_record, preempted) == 16, "the ABI's record
 #define STEAL_PREEMPTED BIT(0)
 #define STEAL_FLUSH_TLB BIT(1) /* set by other vCPUs, with the one above only */
 
-__attribute__((weak)) void sched_yield_to(struct vcpu *vcpu, struct vcpu *target)
-{
-	(void)vcpu, (void)target;
-}
-
-/* Until the scheduler accounts for it: nothing is stolen. */
-__attribute__((weak)) void sched_times(const struct vcpu *vcpu, struct sched_times *times)
-{
-	(void)vcpu;
-	*times = (struct sched_times){ 0 };
-}
-
 static void write_steal(struct vcpu *vcpu, struct steal_record *record)
 {
 	uint32_t version = __atomic_load_n(&record->version, __ATOMIC_RELAXED) | 1;
