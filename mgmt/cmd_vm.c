@@ -36,7 +36,7 @@ void cmd_vm_list(const struct shell_call *call)
 
 	(void)call;
 	if (!vms_count()) {
-		console_print("There are no VMs: ballast.conf names none.\n");
+		console_print("There are no VMs: ballast.conf names none; 'vm create' makes them.\n");
 		return;
 	}
 	console_print("%-*s  %-13s  %5s  %9s  %9s  %s\n", width, "NAME", "STATE", "VCPUS",
@@ -50,6 +50,25 @@ void cmd_vm_list(const struct shell_call *call)
 		else
 			list_one(managed, width);
 	}
+}
+
+void cmd_vm_create(const struct shell_call *call)
+{
+	char why[SHELL_ERROR_BYTES];
+
+	if (vms_create(call->name, call->rest, why, sizeof(why)) && why[0])
+		console_print("vm create: %s\n", why);
+}
+
+void cmd_vm_set(const struct shell_call *call)
+{
+	char why[SHELL_ERROR_BYTES];
+
+	if (vms_set(call->vm, call->rest, why, sizeof(why)))
+		console_print("vm set: %s\n", why);
+	else
+		console_print("vm %s has %s\n", call->vm->config->name,
+			text_sched(&call->vm->config->sched).chars);
 }
 
 void cmd_vm_start(const struct shell_call *call)
@@ -85,9 +104,29 @@ void cmd_vm_reset(const struct shell_call *call)
 		vms_reset(call->vm);
 }
 
+void cmd_vm_pause(const struct shell_call *call)
+{
+	struct managed_vm *managed = call->vm;
+
+	if (managed_is_running(managed) && !managed->paused && !managed->wish)
+		vms_pause(managed);
+	else
+		console_print("vm pause: '%s' is %s\n", managed->config->name,
+			vms_state_name(managed));
+}
+
+void cmd_vm_resume(const struct shell_call *call)
+{
+	if (call->vm->paused)
+		vms_resume(call->vm);
+	else
+		console_print("vm resume: '%s' is not paused but %s\n", call->vm->config->name,
+			vms_state_name(call->vm));
+}
+
 void cmd_vm_destroy(const struct shell_call *call)
 {
-	if (call->vm->vm)
+	if (call->vm->vm || call->vm->created)
 		vms_destroy(call->vm);
 	else
 		console_print("vm destroy: '%s' holds nothing: it was not started\n",

@@ -7,6 +7,7 @@
 #include "mgmt/console.h"
 #include "mgmt/text.h"
 #include "mgmt/vms.h"
+#include "vcpu/sched.h"
 
 static void show_configuration(const struct vm_config *config)
 {
@@ -30,25 +31,34 @@ static void show_memory(const struct managed_vm *managed)
 		text_size(vms_overhead_bytes(managed)).chars);
 }
 
-static uint64_t run_tsc(const struct vm *vm)
+/* "1234.567 s" */
+static struct text seconds(uint64_t ns)
 {
-	uint64_t sum = 0, now = clock_tsc();
+	struct text text;
 
-	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
-		uint64_t since = __atomic_load_n(&vm->vcpus[i]->run_since_tsc, __ATOMIC_RELAXED);
-
-		sum += vm->vcpus[i]->run_tsc + (since && now > since ? now - since : 0);
-	}
-	return sum;
+	snprintf(text.chars, sizeof(text.chars), "%llu.%03llu s",
+		(unsigned long long)(ns / NS_PER_SEC),
+		(unsigned long long)(ns % NS_PER_SEC / NS_PER_MS));
+	return text;
 }
 
+/* All vCPUs together. */
 static void show_time(const struct managed_vm *managed)
 {
-	uint64_t busy_ms = clock_ns_from_tsc(run_tsc(managed->vm)) / NS_PER_MS;
+	struct sched_times sum = {0}, times;
 
-	console_print("  uptime    %s, %llu.%03llu s of CPU time\n",
-		text_duration(vms_uptime_ns(managed)).chars, (unsigned long long)(busy_ms / 1000),
-		(unsigned long long)(busy_ms % 1000));
+	console_print("  share     %s\n", text_sched(&managed->config->sched).chars);
+	console_print("  uptime    %s\n", text_duration(vms_uptime_ns(managed)).chars);
+	if (!managed_is_running(managed))
+		return;
+	for (unsigned int i = 0; i < managed->vm->vcpu_count; i++) {
+		sched_times(managed->vm->vcpus[i], &times);
+		sum.run_ns += times.run_ns;
+		sum.steal_ns += times.steal_ns;
+		sum.halted_ns += times.halted_ns;
+	}
+	console_print("  vcpu time %s run, %s stolen, %s halted\n", seconds(sum.run_ns).chars,
+		seconds(sum.steal_ns).chars, seconds(sum.halted_ns).chars);
 }
 
 static const char *vcpu_state_name(const struct vcpu *vcpu)
@@ -70,9 +80,12 @@ static const char *vcpu_state_name(const struct vcpu *vcpu)
 static void show_vcpu(const struct vcpu *vcpu)
 {
 	const struct exit_record *last = &vcpu->history[(vcpu->history_next - 1) % VCPU_HISTORY];
+	struct sched_times times;
 
-	console_print("  vcpu %-3u  %s on cpu %u, rip %016llx at its last exit (%s)\n", vcpu->id,
-		vcpu_state_name(vcpu), vcpu->cpu->id, (unsigned long long)last->rip,
+	sched_times(vcpu, &times);
+	console_print("  vcpu %-3u  %s on cpu %u, run %s, stolen %s; rip %llx at its last exit (%s)\n",
+		vcpu->id, vcpu_state_name(vcpu), vcpu->cpu->id, seconds(times.run_ns).chars,
+		seconds(times.steal_ns).chars, (unsigned long long)last->rip,
 		vcpu->history_next ? exit_kind_name(last->kind) : "none yet");
 }
 
@@ -144,6 +157,7 @@ void cmd_vm_show(const struct shell_call *call)
 	if (!vm) {
 		console_print("  memory    %s when it is started\n",
 			text_size(managed->config->memory_bytes).chars);
+		console_print("  share     %s\n", text_sched(&managed->config->sched).chars);
 		return;
 	}
 	show_memory(managed);

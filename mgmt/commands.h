@@ -7,15 +7,22 @@
 
 /* cmd_vm.c */
 void cmd_vm_list(const struct shell_call *call);
+void cmd_vm_create(const struct shell_call *call);
+void cmd_vm_set(const struct shell_call *call);
 void cmd_vm_start(const struct shell_call *call);
 void cmd_vm_stop(const struct shell_call *call);
 void cmd_vm_reset(const struct shell_call *call);
+void cmd_vm_pause(const struct shell_call *call);
+void cmd_vm_resume(const struct shell_call *call);
 void cmd_vm_destroy(const struct shell_call *call);
 void cmd_vm_console(const struct shell_call *call);
 void cmd_trace(const struct shell_call *call);
 
 /* cmd_vm_show.c */
 void cmd_vm_show(const struct shell_call *call);
+
+/* cmd_top.c */
+void cmd_top(const struct shell_call *call);
 
 /* cmd_machine.c */
 void cmd_mem(const struct shell_call *call);

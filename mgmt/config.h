@@ -134,6 +134,9 @@ void config_vm_init(struct vm_config *vm);
 /* The index-th key of a VM, for the shell; NULL after the last. */
 const char *config_key_name(size_t index);
 
+/* A path as operators and kernels write it: with slashes. */
+void config_path_slashes(const char *path, char slashes[CONFIG_PATH_BYTES]);
+
 /* NULL when there is none of this name. */
 const struct vm_config *config_find_vm(const struct config *config, const char *name);
 

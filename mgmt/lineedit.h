@@ -15,7 +15,7 @@
 
 #include "lib/util.h"
 
-#define LINEEDIT_BYTES 200  /* longest line, with its end */
+#define LINEEDIT_BYTES 512  /* longest line, with its end */
 #define LINEEDIT_HISTORY 32
 #define LINEEDIT_COLUMNS 80
 
@@ -34,8 +34,9 @@ struct lineedit {
 	void (*write)(struct lineedit *edit, const char *bytes, size_t count);
 	/*
 	 * The index-th word that may stand at offset `start` of the line, given what is before it;
-	 * NULL after the last. Words need not match what is typed; repetitions are passed over
-	 * when they follow each other.
+	 * NULL after the last. It need not last longer than to the next call, nor match what is
+	 * typed; repetitions are passed over when they follow each other. One that ends in '='
+	 * is not a whole word yet.
 	 */
 	const char *(*candidate)(struct lineedit *edit, size_t start, size_t index);
 

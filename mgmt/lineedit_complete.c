@@ -10,24 +10,34 @@
 
 struct matches {
 	size_t count;
-	const char *first;
+	char first[LINEEDIT_BYTES];
 	size_t common; /* leading bytes that all have in common */
 	size_t widest;
 };
 
-/* The next candidate from *index on that begins with the typed part and is not the one before. */
-static const char *next_match(struct lineedit *edit, size_t start, size_t *index,
-	const char *before)
+/* Going through those that begin with the typed part. */
+struct walk {
+	size_t start;
+	size_t index;
+	char word[LINEEDIT_BYTES]; /* the match found last */
+};
+
+/* The next match that is not the one before. Words too long for the line do not count. */
+static bool next_match(struct lineedit *edit, struct walk *walk)
 {
 	const char *word;
 
-	while (*index < CANDIDATES && (word = edit->candidate(edit, start, (*index)++)) != NULL) {
-		if (strncmp(word, edit->line + start, edit->cursor - start) != 0)
+	while (walk->index < CANDIDATES &&
+		(word = edit->candidate(edit, walk->start, walk->index++)) != NULL) {
+		size_t length = strlen(word);
+
+		if (length >= sizeof(walk->word) || strcmp(word, walk->word) == 0 ||
+			strncmp(word, edit->line + walk->start, edit->cursor - walk->start) != 0)
 			continue;
-		if (!before || strcmp(word, before) != 0)
-			return word;
+		memcpy(walk->word, word, length + 1);
+		return true;
 	}
-	return NULL;
+	return false;
 }
 
 static void count_match(struct matches *matches, const char *word)
@@ -35,8 +45,8 @@ static void count_match(struct matches *matches, const char *word)
 	size_t same = 0;
 
 	if (matches->count++ == 0) {
-		matches->first = word;
 		matches->common = strlen(word);
+		memcpy(matches->first, word, matches->common + 1);
 	}
 	while (same < matches->common && word[same] == matches->first[same])
 		same++;
@@ -47,18 +57,18 @@ static void count_match(struct matches *matches, const char *word)
 static void list_matches(struct lineedit *edit, size_t start, const struct matches *matches)
 {
 	static const char blanks[] = "                                ";
-	size_t width = matches->widest + COLUMN_GAP, column = 0, index = 0;
-	const char *word = NULL;
+	size_t width = matches->widest + COLUMN_GAP, column = 0;
+	struct walk walk = {.start = start};
 
 	/* The cursor may be anywhere in the row, but the row has no more than this one. */
-	while ((word = next_match(edit, start, &index, word)) != NULL) {
-		size_t pad = width - strlen(word);
+	while (next_match(edit, &walk)) {
+		size_t length = strlen(walk.word), pad = width - length;
 
 		if (column == 0 || column + width >= LINEEDIT_COLUMNS) {
 			lineedit_put(edit, "\r\n", 2);
 			column = 0;
 		}
-		lineedit_put(edit, word, strlen(word));
+		lineedit_put(edit, walk.word, length);
 		lineedit_put(edit, blanks, MIN(pad, sizeof(blanks) - 1));
 		column += width;
 	}
@@ -68,15 +78,16 @@ static void list_matches(struct lineedit *edit, size_t start, const struct match
 
 void lineedit_complete(struct lineedit *edit)
 {
-	struct matches matches = {0};
-	size_t start = edit->cursor, index = 0, typed;
-	const char *word = NULL;
+	struct matches matches = {.count = 0, .common = 0, .widest = 0};
+	size_t start = edit->cursor, typed;
+	struct walk walk = {.index = 0};
 
 	while (start && edit->line[start - 1] != ' ')
 		start--;
 	typed = edit->cursor - start;
-	while ((word = next_match(edit, start, &index, word)) != NULL)
-		count_match(&matches, word);
+	walk.start = start;
+	while (next_match(edit, &walk))
+		count_match(&matches, walk.word);
 	if (matches.count == 0) {
 		lineedit_ring(edit);
 		return;
@@ -86,6 +97,7 @@ void lineedit_complete(struct lineedit *edit)
 		return;
 	}
 	lineedit_insert(edit, matches.first + typed, matches.common - typed);
-	if (matches.count == 1 && edit->line[edit->cursor] != ' ')
+	if (matches.count == 1 && edit->line[edit->cursor] != ' ' &&
+		matches.first[matches.common - 1] != '=')
 		lineedit_insert(edit, " ", 1);
 }

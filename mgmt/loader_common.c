@@ -67,15 +67,6 @@ int loader_place_words(struct loader *loader, const char *first, const char *sec
 	return error;
 }
 
-void loader_slashes(const char *path, char slashes[CONFIG_PATH_BYTES])
-{
-	size_t length = strnlen(path, CONFIG_PATH_BYTES - 1);
-
-	for (size_t i = 0; i < length; i++)
-		slashes[i] = path[i] == '\\' ? '/' : path[i];
-	slashes[length] = '\0';
-}
-
 static int check_segment(struct loader *loader, const struct elf_segment *segment)
 {
 	const struct loader *l = loader;

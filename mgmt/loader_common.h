@@ -40,8 +40,6 @@ void *loader_place_page(struct loader *loader, gpa_t *at);
 /* The two strings as one, a blank between them unless one is empty. */
 int loader_place_words(struct loader *loader, const char *first, const char *second, gpa_t *at)
 	__must_check;
-/* The path of a file as a kernel expects it on its command line: with slashes. */
-void loader_slashes(const char *path, char slashes[CONFIG_PATH_BYTES]);
 
 /* Copy the loadable segments of a program; *end is where the highest of them ends. */
 int loader_load_elf(struct loader *loader, const struct elf *elf, gpa_t *end) __must_check;

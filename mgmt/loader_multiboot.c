@@ -171,7 +171,7 @@ static int place_command(struct loader *loader, const char *path, const char *wo
 	gpa_t gpa;
 	int error;
 
-	loader_slashes(path, slashes);
+	config_path_slashes(path, slashes);
 	error = loader_place_words(loader, slashes, words, &gpa);
 	*at = (uint32_t)gpa;
 	return error;

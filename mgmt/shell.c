@@ -17,14 +17,14 @@ static const char *edit_candidate(struct lineedit *edit, size_t start, size_t in
 	return shell_candidate(&shell_table, edit->line, start, index);
 }
 
-static struct lineedit editor = {
-	.prompt = SHELL_PROMPT,
-	.write = edit_write,
-	.candidate = edit_candidate,
-};
+/* Not initialised here: its size is no part of the program's file. */
+static struct lineedit editor;
 
 void shell_init(void)
 {
+	editor.prompt = SHELL_PROMPT;
+	editor.write = edit_write;
+	editor.candidate = edit_candidate;
 	lineedit_init(&editor);
 }
 

@@ -6,7 +6,7 @@
 #ifndef BALLAST_MGMT_SHELL_H
 #define BALLAST_MGMT_SHELL_H
 
-#include "lib/util.h"
+#include "mgmt/lineedit.h"
 
 struct managed_vm;
 
@@ -20,6 +20,9 @@ enum shell_argument {
 	ARGUMENT_SWITCH,  /* on, off */
 	ARGUMENT_NUMBER,  /* may be left out */
 	ARGUMENT_COMMAND, /* words of another command; may be left out */
+	ARGUMENT_NAME,    /* of a VM that there is not yet */
+	ARGUMENT_NEW,     /* the rest of the line: settings of a new VM */
+	ARGUMENT_CHANGES, /* the same, of a VM that there is */
 };
 
 struct shell_call;
@@ -41,6 +44,9 @@ struct shell_call {
 	uint64_t number;                     /* ARGUMENT_NUMBER; 0 when it was left out */
 	const char *words[SHELL_WORDS];      /* ARGUMENT_COMMAND */
 	size_t word_count;
+	const char *name;                    /* ARGUMENT_NAME */
+	const char *rest;                    /* ARGUMENT_NEW, ARGUMENT_CHANGES */
+	char text[LINEEDIT_BYTES];           /* the line as it was; `rest` points into it */
 };
 
 struct shell_table {
@@ -59,10 +65,16 @@ int shell_parse(const struct shell_table *table, char *line, struct shell_call *
 	char error[SHELL_ERROR_BYTES]) __must_check;
 /*
  * The index-th word that may stand at offset `start` of `line`; NULL after the last. Those before
- * `start` are taken as they are.
+ * `start` are taken as they are. It is good until the next call.
  */
 const char *shell_candidate(const struct shell_table *table, const char *line, size_t start,
 	size_t index);
+
+/*
+ * The index-th candidate for the word that begins with `typed` among settings of a VM; good until
+ * the next call. (mgmt/shell_settings.c)
+ */
+const char *shell_setting(const char *typed, bool is_new, size_t index);
 
 void shell_init(void);
 

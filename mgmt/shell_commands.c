@@ -13,6 +13,19 @@ static const struct shell_command commands[] = {
 		"Exits are counted from its last start. After a fault the registers and the last "
 		"exits of its vCPUs are shown, too.",
 		cmd_vm_show},
+	{{"vm", "create"}, {ARGUMENT_NAME, ARGUMENT_NEW}, "NAME KEY=...",
+		"a new VM; vm start lets it run",
+		"The keys are those of ballast.conf: memory, vcpus, kernel, initrd, module, cmdline, "
+		"boot, debug-exit, weight, cap, cpus; autostart=yes starts it at once. Files must be "
+		"in memory: those of ballast.conf are. like=OTHER begins with what another VM has. A "
+		"value with blanks stands in quotes: cmdline=\"console=ttyS0 quiet\".",
+		cmd_vm_create},
+	{{"vm", "set"}, {ARGUMENT_VM, ARGUMENT_CHANGES}, "NAME KEY=...",
+		"change what it has, or its share of the CPUs",
+		"At any time: weight=1 to 10000, of contended CPUs; cap=25%, of one CPU at most, or "
+		"none; cpus=0-3,6, where it may run, or all. While it does not run, for its next "
+		"start: all that vm create has.",
+		cmd_vm_set},
 	{{"vm", "start"}, {ARGUMENT_VM}, "NAME", "load its kernel and let it run", NULL,
 		cmd_vm_start},
 	{{"vm", "stop"}, {ARGUMENT_VM}, "NAME", "switch it off, at once",
@@ -22,9 +35,12 @@ static const struct shell_command commands[] = {
 	{{"vm", "reset"}, {ARGUMENT_VM}, "NAME", "switch it off and start it again",
 		"The guest is not asked. Its kernel is loaded anew, as by vm start.",
 		cmd_vm_reset},
+	{{"vm", "pause"}, {ARGUMENT_VM}, "NAME", "keep it off the CPUs",
+		"Real time goes on for the guest: it sees it as stolen.", cmd_vm_pause},
+	{{"vm", "resume"}, {ARGUMENT_VM}, "NAME", "let it run on", NULL, cmd_vm_resume},
 	{{"vm", "destroy"}, {ARGUMENT_VM}, "NAME", "switch it off and give back all it holds",
-		"Its console's history and its counters go, too. It stays in the list: vm start "
-		"makes it anew.",
+		"Its console's history and its counters go, too. One of ballast.conf stays in the "
+		"list: vm start makes it anew. One of vm create is gone.",
 		cmd_vm_destroy},
 	{{"vm", "console"}, {ARGUMENT_VM}, "NAME",
 		"its serial port, here; " CONSOLE_KEY_NAME " d brings you back",
@@ -64,7 +80,7 @@ static void help_all(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
 		usage(&commands[i], text, sizeof(text));
-		console_print("  %-20s %s\n", text, commands[i].help);
+		console_print("  %-22s %s\n", text, commands[i].help);
 	}
 	console_print("Tab completes words, Up and Down bring back earlier lines.\n");
 }

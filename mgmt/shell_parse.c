@@ -65,7 +65,7 @@ static void say_item(struct sentence *sentence, const char *item, bool first)
 
 static void say_vms(struct sentence *sentence)
 {
-	say(sentence, vms_count() ? "; there %s: " : "; ballast.conf names none",
+	say(sentence, vms_count() ? "; there %s: " : "; there are none yet",
 		vms_count() == 1 ? "is" : "are");
 	for (size_t i = 0; i < vms_count(); i++)
 		say_item(sentence, vms_at(i)->config->name, i == 0);
@@ -73,7 +73,7 @@ static void say_vms(struct sentence *sentence)
 
 static const char *suggest_vm(const char *name)
 {
-	const char *names[CONFIG_MAX_VMS];
+	static const char *names[VMS_MAX];
 
 	for (size_t i = 0; i < vms_count(); i++)
 		names[i] = vms_at(i)->config->name;
@@ -220,6 +220,24 @@ static bool take_number(const char *word, struct shell_call *call, struct senten
 	return number != 0;
 }
 
+static bool take_name(const char *word, struct shell_call *call, struct sentence *error)
+{
+	call->name = word;
+	if (!word)
+		say(error, "it needs a name for the new VM");
+	return word != NULL;
+}
+
+static bool take_settings(enum shell_argument kind, const char *rest, struct shell_call *call,
+	struct sentence *error)
+{
+	call->rest = rest;
+	if (*rest || kind == ARGUMENT_NEW)
+		return true;
+	say(error, "it needs key=value, such as weight=50; 'help vm set' has the keys");
+	return false;
+}
+
 static bool take_argument(enum shell_argument kind, const char *word, struct shell_call *call,
 	struct sentence *error)
 {
@@ -230,6 +248,11 @@ static bool take_argument(enum shell_argument kind, const char *word, struct she
 		return take_switch(word, call, error);
 	case ARGUMENT_NUMBER:
 		return take_number(word, call, error);
+	case ARGUMENT_NAME:
+		return take_name(word, call, error);
+	case ARGUMENT_NEW:
+	case ARGUMENT_CHANGES:
+		return take_settings(kind, word ? word : "", call, error);
 	case ARGUMENT_COMMAND:
 	case ARGUMENT_NONE:
 		break;
@@ -237,9 +260,14 @@ static bool take_argument(enum shell_argument kind, const char *word, struct she
 	return true;
 }
 
+static bool takes_rest(enum shell_argument kind)
+{
+	return kind == ARGUMENT_NEW || kind == ARGUMENT_CHANGES;
+}
+
 /* -EINVAL after "vm start: ..." */
-static int take_arguments(const struct words *words, size_t used, struct shell_call *call,
-	struct sentence *error)
+static int take_arguments(const char *line, const struct words *words, size_t used,
+	struct shell_call *call, struct sentence *error)
 {
 	const struct shell_command *command = call->command;
 	size_t prefix;
@@ -253,11 +281,18 @@ static int take_arguments(const struct words *words, size_t used, struct shell_c
 		return 0;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(command->argument); i++) {
+		const char *word = used < words->count ? words->at[used] : NULL;
+		bool rest = takes_rest(command->argument[i]);
+
 		if (command->argument[i] == ARGUMENT_NONE)
 			break;
-		if (!take_argument(command->argument[i],
-			    used < words->count ? words->at[used] : NULL, call, error))
+		/* The words were cut apart in place: as it was typed it stands in the copy. */
+		if (rest && word)
+			word = call->text + (word - line);
+		if (!take_argument(command->argument[i], word, call, error))
 			return -EINVAL;
+		if (rest)
+			return 0;
 		used++;
 	}
 	if (used < words->count) {
@@ -275,13 +310,15 @@ int shell_parse(const struct shell_table *table, char *line, struct shell_call *
 	size_t used;
 
 	memset(call, 0, sizeof(*call));
+	line[strnlen(line, sizeof(call->text) - 1)] = '\0';
+	memcpy(call->text, line, strlen(line));
 	split(line, &words);
 	if (!words.count)
 		return -ENOENT;
 	call->command = find_command(table, &words, &used, &sentence);
 	if (!call->command)
 		return -EINVAL;
-	return take_arguments(&words, used, call, &sentence);
+	return take_arguments(line, &words, used, call, &sentence);
 }
 
 /* --- Completion --- */
@@ -308,7 +345,7 @@ static const char *second_word(const struct shell_table *table, const char *fami
 }
 
 static const char *argument_word(const struct shell_table *table, const struct words *words,
-	enum shell_argument kind, size_t used, size_t index)
+	enum shell_argument kind, size_t used, const char *typed_word, size_t index)
 {
 	size_t typed = words->count - used;
 
@@ -321,11 +358,26 @@ static const char *argument_word(const struct shell_table *table, const struct w
 		if (typed == 0)
 			return first_word(table, index);
 		return typed == 1 ? second_word(table, words->at[used], index) : NULL;
+	case ARGUMENT_NEW:
+	case ARGUMENT_CHANGES:
+		return shell_setting(typed_word, kind == ARGUMENT_NEW, index);
 	case ARGUMENT_NUMBER:
+	case ARGUMENT_NAME:
 	case ARGUMENT_NONE:
 		break;
 	}
 	return NULL;
+}
+
+/* Of which kind the word behind those typed is. */
+static enum shell_argument argument_at(const struct shell_command *command, size_t typed)
+{
+	if (command->argument[0] == ARGUMENT_COMMAND)
+		return ARGUMENT_COMMAND;
+	for (size_t i = 0; i < ARRAY_SIZE(command->argument); i++)
+		if (i == typed || takes_rest(command->argument[i]))
+			return command->argument[i];
+	return ARGUMENT_NONE;
 }
 
 const char *shell_candidate(const struct shell_table *table, const char *line, size_t start,
@@ -335,14 +387,12 @@ const char *shell_candidate(const struct shell_table *table, const char *line, s
 	struct sentence error = {.text = unused};
 	const struct shell_command *command;
 	struct words words;
-	size_t used, typed;
+	size_t used;
 
 	start = MIN(start, sizeof(before) - 1);
 	memcpy(before, line, start);
 	before[start] = '\0';
 	split(before, &words);
-	if (words.more)
-		return NULL;
 	if (words.count == 0)
 		return first_word(table, index);
 	command = find_family(table, words.at[0]);
@@ -351,10 +401,6 @@ const char *shell_candidate(const struct shell_table *table, const char *line, s
 	command = find_command(table, &words, &used, &error);
 	if (!command)
 		return NULL;
-	typed = words.count - used;
-	if (command->argument[0] == ARGUMENT_COMMAND)
-		return argument_word(table, &words, ARGUMENT_COMMAND, used, index);
-	if (typed >= ARRAY_SIZE(command->argument))
-		return NULL;
-	return argument_word(table, &words, command->argument[typed], used, index);
+	return argument_word(table, &words, argument_at(command, words.count - used), used,
+		line + start, index);
 }

@@ -8,8 +8,10 @@ set(CONFIG_SOURCES
 	mgmt/config_ballast.c
 	mgmt/config_files.c
 	mgmt/config_lex.c
+	mgmt/config_path.c
 	mgmt/config_value.c
 	mgmt/config_vm.c
+	mgmt/config_words.c
 	mgmt/suggest.c
 )
 set(MGMT_LOADER_SOURCES
@@ -45,8 +47,12 @@ set(MGMT_SHELL_SOURCES
 	mgmt/shell.c
 	mgmt/shell_commands.c
 	mgmt/shell_parse.c
+	mgmt/shell_settings.c
 	mgmt/text.c
+	mgmt/text_sched.c
+	mgmt/vm_build.c
 	mgmt/vm_dump.c
+	mgmt/vm_life.c
 	mgmt/vms.c
 )
 list(APPEND MGMT_SOURCES ${MGMT_SHELL_SOURCES})

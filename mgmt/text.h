@@ -7,6 +7,8 @@
 
 #define TEXT_BYTES 24
 
+struct sched_params;
+
 struct text {
 	char chars[TEXT_BYTES];
 };
@@ -17,6 +19,12 @@ struct text text_size(uint64_t bytes);
 struct text text_duration(uint64_t ns);
 /* "65.8%"; of nothing: "0.0%" */
 struct text text_share(uint64_t part, uint64_t whole);
+
+/* "weight 50, cap 25%, cpus 0-3,6"; cut when the set of CPUs is long. (mgmt/text_sched.c) */
+struct text_line {
+	char chars[120];
+};
+struct text_line text_sched(const struct sched_params *sched);
 
 /*
  * Write `words` as lines of at most 79 columns, broken at blanks, `label` before the first and as

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The VMs of ballast.conf and their lives. Each change of a VM's state is one line on the console,
- * `vm NAME: ...`, and in the log. All of it belongs to the boot CPU.
+ * The VMs, of ballast.conf and created at the prompt, and their lives. Each change of a VM's state
+ * is one line on the console, `vm NAME: ...`, and in the log. All of it belongs to the boot CPU.
  */
 #ifndef BALLAST_MGMT_VMS_H
 #define BALLAST_MGMT_VMS_H
@@ -15,8 +15,20 @@ struct platform;
 /* What the operator wants of a running VM; takes effect when all its vCPUs have stopped. */
 enum vm_wish { WISH_NONE, WISH_STOP, WISH_RESET, WISH_DESTROY };
 
+#define VMS_MAX 1024
+
+/* What top knows of a VM's past: counters at its last refresh. */
+struct vm_sample {
+	uint64_t run_ns, steal_ns;
+	uint64_t started_ns;          /* of the run they belong to */
+	uint64_t exits[EXIT_KINDS];
+};
+
 struct managed_vm {
-	const struct vm_config *config;
+	const struct vm_config *config; /* the name never changes */
+	bool own_config;              /* it is on the heap */
+	bool created;                 /* by `vm create`: `vm destroy` takes it out of the list */
+	bool paused;                  /* runs, but the operator keeps it off the CPUs */
 	struct vm *vm;             /* NULL: not created, or destroyed */
 	struct platform *platform;
 	struct console_port port;
@@ -30,9 +42,10 @@ struct managed_vm {
 	uint64_t table_pages;      /* of these, second-level page tables then */
 	unsigned int quick_resets; /* in a row, by the guest, soon after its start */
 	uint64_t restart_ns;       /* it starts again then; 0: not waiting */
+	struct vm_sample sample;
 };
 
-/* One record for each VM of the configuration, which stays. -ENOMEM. */
+/* The VMs of the configuration, which stays. -ENOMEM. */
 int vms_init(const struct config *config) __must_check;
 #ifdef BALLAST_UNIT_TEST
 /* As if never initialised. */
@@ -50,8 +63,26 @@ int vms_start(struct managed_vm *managed);
 /* The VM runs or waits to start again. The state line follows when it has stopped. */
 void vms_stop(struct managed_vm *managed);
 void vms_reset(struct managed_vm *managed);
-/* The VM exists; all it holds is given back, and `vm start` makes it anew. */
+/*
+ * All that the VM holds is given back. One of the configuration stays in the list; a created one is
+ * gone for good, at once if it does not run.
+ */
 void vms_destroy(struct managed_vm *managed);
+/* The VM runs and is not about to stop, and is not paused. */
+void vms_pause(struct managed_vm *managed);
+/* It is paused. */
+void vms_resume(struct managed_vm *managed);
+
+/*
+ * A new VM, from words as config_words.h has them. 0, or -E... with a sentence; -E... after its
+ * state line, and the VM is there, when it should start at once and could not: `why` is "" then.
+ */
+int vms_create(const char *name, const char *settings, char *why, size_t size) __must_check;
+/*
+ * Change a VM's settings: what concerns its share of the machine at once, the rest when it does not
+ * run, for its next start. 0, or -E... with a sentence, and nothing has changed.
+ */
+int vms_set(struct managed_vm *managed, const char *settings, char *why, size_t size) __must_check;
 void vms_set_trace(struct managed_vm *managed, bool on);
 
 /* Serve VMs that have stopped. Returns when to call again at the latest; 0: no need. */

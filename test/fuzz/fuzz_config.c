@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "mgmt/config.h"
+#include "mgmt/config_words.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -58,6 +59,43 @@ static void check_startable(const struct vm_config *vm)
 		check_string(vm->cmdline);
 }
 
+/* The same bytes as the words of a command; what they make stands by itself when it is copied. */
+static void check_words(const char *data, size_t size)
+{
+	static struct config_words words;
+	char *text = malloc(size + 1), name[CONFIG_NAME_BYTES], error[CONFIG_DIAGNOSTIC_BYTES];
+	struct vm_config *copy;
+
+	memcpy(text, data, size);
+	text[size] = '\0';
+	words.like = size & 1;
+	config_vm_init(&words.vm);
+	words.vm.kernel = "\\k";
+	if (config_words_like(text, name))
+		assert(strlen(name) < sizeof(name));
+	if (config_words_name(text, error) == 0)
+		assert(strlen(text) < CONFIG_NAME_BYTES);
+	if (config_words_parse(&words, text)) {
+		assert(words.error[0]);
+		for (const char *c = words.error; *c; c++)
+			assert(*c >= ' ' && *c <= '~');
+		free(text);
+		return;
+	}
+	free(text);
+	copy = malloc(config_clone_bytes(&words.vm));
+	config_clone(&words.vm, copy);
+	memset(words.strings, 0xa5, sizeof(words.strings));
+	assert(copy->memory_bytes >= CONFIG_MIN_MEMORY && copy->vcpus <= CONFIG_MAX_VCPUS);
+	check_path(copy->kernel);
+	if (copy->initrd)
+		check_path(copy->initrd);
+	assert(strlen(copy->cmdline) < CONFIG_WORDS_BYTES);
+	for (size_t i = 0; i < copy->module_count; i++)
+		check_path(copy->modules[i].path);
+	free(copy);
+}
+
 static void count_path(const char *path, void *argument)
 {
 	check_path(path);
@@ -73,6 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(copy, data, size);
 	config_parse(copy, size, &config);
 	config_each_file(copy, size, count_path, &listed);
+	check_words(copy, size);
 	free(copy);
 	assert(config.vm_count <= CONFIG_MAX_VMS);
 	assert(config.diagnostic_count <= CONFIG_MAX_DIAGNOSTICS);

@@ -94,7 +94,7 @@ def line_editing(machine):
     machine.send("vm list\n")  # a terminal may send a line feed
     machine.expect(r"^broken\b", 20)
     machine.expect(PROMPT, 20)
-    machine.send("x" * 500 + "\r")  # longer than a line may be
+    machine.send("x" * 600 + "\r")  # longer than a line may be
     machine.expect(PROMPT, 30)
 
 

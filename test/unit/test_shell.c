@@ -9,6 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "host/machine.h"
 #include "mgmt/banner.h"
 #include "mgmt/commands.h"
 #include "mgmt/shell.h"
@@ -17,16 +18,16 @@
 
 /* --- Three VMs that are names alone --- */
 
-static struct vm_config configs[CONFIG_MAX_VMS] = {{.name = "debian"}, {.name = "debug"},
+static struct vm_config configs[100] = {{.name = "debian"}, {.name = "debug"},
 	{.name = "win"}};
-static struct managed_vm all[CONFIG_MAX_VMS];
+static struct managed_vm all[ARRAY_SIZE(configs)];
 static size_t all_count;
 
 static int setup(void **state)
 {
 	(void)state;
 	all_count = 3;
-	for (size_t i = 0; i < CONFIG_MAX_VMS; i++)
+	for (size_t i = 0; i < ARRAY_SIZE(configs); i++)
 		all[i].config = &configs[i];
 	return 0;
 }
@@ -59,9 +60,13 @@ struct managed_vm *vms_find(const char *name)
 	}
 HANDLER(cmd_vm_list)
 HANDLER(cmd_vm_show)
+HANDLER(cmd_vm_create)
+HANDLER(cmd_vm_set)
 HANDLER(cmd_vm_start)
 HANDLER(cmd_vm_stop)
 HANDLER(cmd_vm_reset)
+HANDLER(cmd_vm_pause)
+HANDLER(cmd_vm_resume)
 HANDLER(cmd_vm_destroy)
 HANDLER(cmd_vm_console)
 HANDLER(cmd_trace)
@@ -71,6 +76,8 @@ HANDLER(cmd_log)
 HANDLER(cmd_version)
 HANDLER(cmd_poweroff)
 HANDLER(cmd_reboot)
+
+struct machine machine;
 
 static char printed[16384];
 
@@ -89,7 +96,7 @@ static char error[SHELL_ERROR_BYTES];
 
 static int parse(const char *text)
 {
-	static char line[256];
+	static char line[600];
 
 	memset(error, 0, sizeof(error));
 	snprintf(line, sizeof(line), "%s", text);
@@ -137,10 +144,10 @@ static void mistakes_name_the_word(void **state)
 	assert_error("frobnicate", "'frobnicate' is no command; 'help' lists them all");
 	assert_error("pweroff", "'pweroff' is no command, perhaps 'poweroff' is meant; "
 		"'help' lists them all");
-	assert_error("vm", "vm: one more word is needed; there are: list, show, start, stop, "
-		"reset, destroy, console");
+	assert_error("vm", "vm: one more word is needed; there are: list, show, create, "
+		"set, start, stop, reset, pause, resume, destroy, console");
 	assert_error("vm kill debian", "vm: 'kill' is none of its words; there are: list, show, "
-		"start, stop, reset, destroy, console");
+		"create, set, start, stop, reset, pause, resume, destroy, console");
 	assert_error("vm start", "vm start: it needs the name of a VM; there are: debian, debug, "
 		"win");
 	assert_error("vm start foo", "vm start: no VM is called 'foo'; there are: debian, debug, "
@@ -164,11 +171,11 @@ static void lists_of_vms_may_be_empty_or_long(void **state)
 {
 	(void)state;
 	all_count = 0;
-	assert_error("vm start x", "vm start: no VM is called 'x'; ballast.conf names none");
+	assert_error("vm start x", "vm start: no VM is called 'x'; there are none yet");
 	all_count = 1;
 	assert_error("vm start x", "vm start: no VM is called 'x'; there is: debian");
-	all_count = CONFIG_MAX_VMS;
-	for (size_t i = 3; i < CONFIG_MAX_VMS; i++)
+	all_count = ARRAY_SIZE(configs);
+	for (size_t i = 3; i < ARRAY_SIZE(configs); i++)
 		snprintf(configs[i].name, sizeof(configs[i].name), "a-name-of-some-length-%zu", i);
 	assert_int_equal(parse("vm start x"), -EINVAL);
 	assert_true(strlen(error) < SHELL_ERROR_BYTES);
@@ -193,17 +200,38 @@ static void any_line_fits_the_sentence(void **state)
 	assert_int_equal(parse("vm start a b c d e f g h i j k l"), -EINVAL);
 }
 
+#define VM_WORDS "list show create set start stop reset pause resume destroy console "
+
+static void settings_are_the_rest_of_the_line(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("vm create new memory=64M  cmdline=\"a  b\" x=1 2 3 4 5 6 7 8 9"), 0);
+	assert_ptr_equal(call.command->run, cmd_vm_create);
+	assert_string_equal(call.name, "new");
+	assert_string_equal(call.rest, "memory=64M  cmdline=\"a  b\" x=1 2 3 4 5 6 7 8 9");
+	assert_int_equal(parse("vm create new"), 0);
+	assert_string_equal(call.rest, "");
+	assert_int_equal(parse("  vm  set   debug  weight=5 "), 0);
+	assert_ptr_equal(call.vm, &all[1]);
+	assert_string_equal(call.rest, "weight=5 ");
+	assert_error("vm create", "vm create: it needs a name for the new VM");
+	assert_error("vm set debug",
+		"vm set: it needs key=value, such as weight=50; 'help vm set' has the keys");
+	assert_error("vm set debian2 weight=5", "vm set: no VM is called 'debian2', perhaps "
+		"'debian' is meant; there are: debian, debug, win");
+}
+
 /* All candidates after `line`, joined by blanks. */
 static const char *offered(const char *line)
 {
-	static char words[512];
-	const char *word, *before = NULL;
+	static char words[512], before[100];
+	const char *word;
 
-	words[0] = '\0';
+	words[0] = before[0] = '\0';
 	for (size_t i = 0; (word = shell_candidate(&shell_table, line, strlen(line), i)); i++) {
-		if (!before || strcmp(before, word) != 0)
+		if (strcmp(before, word) != 0)
 			snprintf(words + strlen(words), sizeof(words) - strlen(words), "%s ", word);
-		before = word;
+		snprintf(before, sizeof(before), "%s", word);
 	}
 	return words;
 }
@@ -212,7 +240,7 @@ static void tab_offers_what_may_follow(void **state)
 {
 	(void)state;
 	assert_string_equal(offered(""), "vm trace mem cpu log version poweroff reboot help ");
-	assert_string_equal(offered("vm "), "list show start stop reset destroy console ");
+	assert_string_equal(offered("vm "), VM_WORDS);
 	assert_string_equal(offered("vm start "), "debian debug win ");
 	assert_string_equal(offered("vm  stop  "), "debian debug win ");
 	assert_string_equal(offered("vm list "), "");
@@ -222,10 +250,46 @@ static void tab_offers_what_may_follow(void **state)
 	assert_string_equal(offered("trace debian on "), "");
 	assert_string_equal(offered("log "), "");
 	assert_string_equal(offered("help "), "vm trace mem cpu log version poweroff reboot help ");
-	assert_string_equal(offered("help vm "), "list show start stop reset destroy console ");
+	assert_string_equal(offered("help vm "), VM_WORDS);
 	assert_string_equal(offered("help mem "), "");
 	assert_string_equal(offered("nothing "), "");
 	assert_string_equal(offered("a b c d e f g h i j "), "");
+}
+
+#define KEYS "memory= vcpus= kernel= initrd= module= cmdline= boot= autostart= debug-exit= weight= " \
+	     "cap= cpus= "
+
+/* The same for the word that begins at `start`. */
+static const char *offered_at(const char *line, size_t start)
+{
+	static char words[512];
+	const char *word;
+
+	words[0] = '\0';
+	for (size_t i = 0; (word = shell_candidate(&shell_table, line, start, i)); i++)
+		snprintf(words + strlen(words), sizeof(words) - strlen(words), "%s ", word);
+	return words;
+}
+
+static void tab_offers_settings(void **state)
+{
+	(void)state;
+	machine.file_count = 2;
+	strcpy(machine.files[0].path, "\\a\\vmlinuz");
+	strcpy(machine.files[1].path, "\\b");
+	assert_string_equal(offered("vm create "), "");
+	assert_string_equal(offered("vm create x "), KEYS "like= ");
+	assert_string_equal(offered("vm create x a=1 b=2 c=3 d=4 e=5 f=6 g=7 h=8 "), KEYS "like= ");
+	assert_string_equal(offered("vm set "), "debian debug win ");
+	assert_string_equal(offered("vm set debug vcpus=2 "), KEYS);
+	assert_string_equal(offered_at("vm create x kernel=/a", 12), "kernel=/a/vmlinuz kernel=/b ");
+	assert_string_equal(offered_at("vm create x like=", 12), "like=debian like=debug like=win ");
+	assert_string_equal(offered_at("vm set win boot=", 11),
+		"boot=auto boot=linux boot=multiboot boot=pvh ");
+	assert_string_equal(offered_at("vm set win autostart=", 11), "autostart=yes autostart=no ");
+	assert_string_equal(offered_at("vm set win weight=", 11), "");
+	assert_string_equal(offered_at("vm set win nothing=", 11), "");
+	machine.file_count = 0;
 }
 
 static void assert_columns(const char *text, size_t most)
@@ -317,7 +381,15 @@ static void cpu_names_are_tidied(void **state)
 
 static void quantities_read_well(void **state)
 {
+	struct sched_params sched = {100, 0, CPU_SET_ALL};
+
 	(void)state;
+	assert_string_equal(text_sched(&sched).chars, "weight 100, cap none, cpus all");
+	sched = (struct sched_params){10000, 6400, {{0x4f, 0, 0, BIT(63)}}};
+	assert_string_equal(text_sched(&sched).chars, "weight 10000, cap 6400%, cpus 0-3,6,255");
+	for (size_t i = 0; i < ARRAY_SIZE(sched.cpus.words); i++)
+		sched.cpus.words[i] = 0x5555555555555555ULL;
+	assert_int_equal(strlen(text_sched(&sched).chars), sizeof(struct text_line) - 1);
 	assert_string_equal(text_size(0).chars, "0 KiB");
 	assert_string_equal(text_size(KIB(84)).chars, "84 KiB");
 	assert_string_equal(text_size(MIB(256)).chars, "256 MiB");
@@ -345,6 +417,8 @@ int main(void)
 		cmocka_unit_test_setup(lists_of_vms_may_be_empty_or_long, setup),
 		cmocka_unit_test_setup(any_line_fits_the_sentence, setup),
 		cmocka_unit_test_setup(tab_offers_what_may_follow, setup),
+		cmocka_unit_test_setup(settings_are_the_rest_of_the_line, setup),
+		cmocka_unit_test_setup(tab_offers_settings, setup),
 		cmocka_unit_test_setup(help_fits_the_screen, setup),
 		cmocka_unit_test(banner_fits_the_screen),
 		cmocka_unit_test(cpu_names_are_tidied),

@@ -15,6 +15,7 @@
 #include "devices/platform.h"
 #include "devices/uart.h"
 #include "host/log.h"
+#include "host/machine.h"
 #include "host/memory.h"
 #include "mgmt/console.h"
 #include "mgmt/guest_layout.h"
@@ -146,6 +147,43 @@ int platform_create(struct vm *vm, const struct platform_options *options, struc
 	return fake.platform_error;
 }
 
+static struct {
+	struct sched_params set;
+	unsigned int paused, resumed, sets;
+} sched;
+
+int sched_set(struct vm *vm, const struct sched_params *params)
+{
+	(void)vm;
+	if (!(params->cpus.words[0] & 0xf))
+		return -EINVAL;
+	sched.set = *params;
+	sched.sets++;
+	return 0;
+}
+
+void sched_pause(struct vm *vm)
+{
+	assert_int_equal(vm->state, VM_RUNNING);
+	sched.paused++;
+}
+
+void sched_resume(struct vm *vm)
+{
+	assert_int_equal(vm->state, VM_RUNNING);
+	sched.resumed++;
+}
+
+struct machine machine;
+
+const struct machine_file *machine_find_file(const char *path)
+{
+	for (size_t i = 0; i < machine.file_count; i++)
+		if (strcmp(machine.files[i].path, path) == 0)
+			return &machine.files[i];
+	return NULL;
+}
+
 size_t uart_input(struct uart *uart, const uint8_t *bytes, size_t count)
 {
 	assert_true(uart->device.vm->lock.next != uart->device.vm->lock.owner);
@@ -214,6 +252,10 @@ static int setup(void **state)
 {
 	(void)state;
 	memset(&fake, 0, sizeof(fake));
+	memset(&sched, 0, sizeof(sched));
+	machine.file_count = 2;
+	strcpy(machine.files[0].path, "\\k");
+	strcpy(machine.files[1].path, "\\tiny\\i");
 	fake.free_frames = MIB(1024) / PAGE_SIZE;
 	log_text[0] = '\0';
 	hw = &some_hw;
@@ -221,7 +263,7 @@ static int setup(void **state)
 	config.vm_count = 3;
 	for (size_t i = 0; i < config.vm_count; i++)
 		config.vms[i] = (struct vm_config){.memory_bytes = MIB(256), .vcpus = 2,
-			.kernel = "\\k", .cmdline = ""};
+			.kernel = "\\k", .cmdline = "", .sched = {100, 0, CPU_SET_ALL}};
 	strcpy(config.vms[0].name, "one");
 	strcpy(config.vms[1].name, "two");
 	strcpy(config.vms[2].name, "bad");
@@ -556,6 +598,241 @@ static void trace_outlives_a_restart(void **state)
 	assert_false(one->vm->vcpus[0]->trace || one->vm->vcpus[1]->trace);
 }
 
+static char why[240];
+
+static void assert_refused(const char *name, const char *settings, const char *sentence)
+{
+	size_t count = vms_count();
+
+	assert_true(vms_create(name, settings, why, sizeof(why)) < 0);
+	assert_string_equal(why, sentence);
+	assert_int_equal(vms_count(), count);
+	assert_said("");
+}
+
+static void created_vms_live_and_go(void **state)
+{
+	struct managed_vm *new;
+
+	(void)state;
+	assert_int_equal(vms_create("new", "kernel=/k memory=64M vcpus=3 weight=50 cap=25% cpus=0-1 "
+		"cmdline=\"a  b\" initrd='tiny/i' module=\"/k some words\" debug-exit=yes", why,
+		sizeof(why)), 0);
+	assert_said("vm new: created\r\n");
+	assert_int_equal(vms_count(), 4);
+	new = vms_find("new");
+	assert_ptr_equal(new, vms_at(3));
+	assert_string_equal(vms_state_name(new), "not started");
+	assert_int_equal(new->config->memory_bytes, MIB(64));
+	assert_int_equal(new->config->vcpus, 3);
+	assert_string_equal(new->config->kernel, "\\k");
+	assert_string_equal(new->config->initrd, "\\tiny\\i");
+	assert_string_equal(new->config->cmdline, "a  b");
+	assert_string_equal(new->config->modules[0].words, "some words");
+	assert_true(new->config->debug_exit);
+	assert_int_equal(vms_start(new), 0);
+	assert_said("vm new: started\r\n");
+	assert_int_equal(new->vm->vcpu_count, 3);
+	assert_int_equal(sched.set.weight, 50);
+	assert_int_equal(sched.set.cap_percent, 25);
+	assert_int_equal(sched.set.cpus.words[0], 3);
+	vms_destroy(new);
+	assert_int_equal(vms_count(), 4);
+	leave_cpus(new);
+	vms_poll();
+	assert_said("vm new: destroyed\r\n");
+	assert_int_equal(vms_count(), 3);
+	assert_null(vms_find("new"));
+	assert_int_equal(fake.created, fake.destroyed);
+	/* One that was never started is gone as well. */
+	assert_int_equal(vms_create("new", "kernel=/k", why, sizeof(why)), 0);
+	vms_destroy(vms_find("new"));
+	assert_said("vm new: created\r\nvm new: destroyed\r\n");
+	assert_null(vms_find("new"));
+	/* One of the configuration stays. */
+	vms_start(vms_find("one"));
+	vms_destroy(vms_find("one"));
+	leave_cpus(vms_find("one"));
+	vms_poll();
+	assert_non_null(vms_find("one"));
+}
+
+static void like_copies_all_but_the_name(void **state)
+{
+	(void)state;
+	assert_int_equal(vms_create("a", "kernel=/k memory=64M cmdline=x module='/k 1' module='/k 2'",
+		why, sizeof(why)), 0);
+	assert_int_equal(vms_create("b", "vcpus=4 like=a module='/k 3'", why, sizeof(why)), 0);
+	vms_destroy(vms_find("a"));
+	assert_int_equal(vms_find("b")->config->memory_bytes, MIB(64));
+	assert_int_equal(vms_find("b")->config->vcpus, 4);
+	assert_string_equal(vms_find("b")->config->cmdline, "x");
+	assert_int_equal(vms_find("b")->config->module_count, 1);
+	assert_string_equal(vms_find("b")->config->modules[0].words, "3");
+	fake_serial_take();
+	assert_int_equal(vms_create("c", "like=b autostart=yes", why, sizeof(why)), 0);
+	assert_said("vm c: created\r\nvm c: started\r\n");
+	assert_int_equal(vms_create("d", "like=c", why, sizeof(why)), 0);
+	assert_said("vm d: created\r\n");
+	assert_refused("e", "like=bad", "like 'bad' is misconfigured");
+	assert_refused("e", "like=none", "like 'none' is no VM; 'vm list' shows them all");
+	/* It could not start, and is there. */
+	fake.load_error = -EINVAL;
+	assert_int_equal(vms_create("f", "like=b autostart=yes", why, sizeof(why)), -EINVAL);
+	assert_string_equal(why, "");
+	assert_said("vm f: created\r\nvm f: could not start: it is no kernel\r\n");
+}
+
+static void creation_names_the_mistake(void **state)
+{
+	(void)state;
+	assert_refused("one", "kernel=/k", "there is a VM 'one' already");
+	assert_refused("a/b", "kernel=/k", "the name 'a/b' has a character that a name may not have; "
+		"expected 1 to 31 letters, digits, '-', '_' or '.'");
+	assert_refused("x", "", "it needs a kernel; in memory there are: /k, /tiny/i");
+	assert_refused("x", "kernel=/K2", "kernel /K2 is not in memory; there are: /k, /tiny/i");
+	assert_refused("x", "kernel=/k initrd=/no", "initrd /no is not in memory; there are: /k, "
+		"/tiny/i");
+	assert_refused("x", "kernel=/k memory=lots", "memory 'lots' is not a size; expected a number "
+		"with K, M or G, such as 256M");
+	assert_refused("x", "kernel=/k memroy=1M", "unknown key 'memroy'; did you mean 'memory'?");
+	assert_refused("x", "kernel=/k vcpus=1 vcpus=2", "vcpus is given again; expected it once");
+	assert_refused("x", "kernel=/k quiet", "'quiet' has no '='; expected key=value");
+	assert_refused("x", "kernel=/k cmdline=\"a b", "cmdline begins with a quote that is not "
+		"closed; expected another at the end");
+	assert_refused("x", "kernel=/k cmdline='a'b", "cmdline has text behind its closing quote; "
+		"expected the end of the line");
+	assert_refused("x", "kernel=", "kernel has no path; expected the path of a file, such as "
+		"/ballast/vmlinuz");
+	machine.file_count = 0;
+	assert_refused("x", "kernel=/k", "kernel /k is not in memory; there are no files");
+	machine.file_count = MACHINE_MAX_FILES;
+	for (int i = 0; i < MACHINE_MAX_FILES; i++)
+		sprintf(machine.files[i].path, "\\file-of-a-certain-length-%d", i);
+	assert_true(vms_create("x", "kernel=/k", why, sizeof(why)) < 0);
+	assert_string_equal(why + strlen(why) - 5, ", ...");
+}
+
+static void there_is_a_limit_and_no_leak(void **state)
+{
+	char name[20];
+
+	(void)state;
+	for (int i = 3; i < VMS_MAX; i++) {
+		snprintf(name, sizeof(name), "vm%d", i);
+		assert_int_equal(vms_create(name, "kernel=/k", why, sizeof(why)), 0);
+		fake_serial_take();
+	}
+	assert_refused("more", "kernel=/k", "there are 1024 VMs already, which is the limit");
+	for (int i = 3; i < VMS_MAX; i += 2) {
+		snprintf(name, sizeof(name), "vm%d", i);
+		vms_destroy(vms_find(name));
+		fake_serial_take();
+	}
+	assert_string_equal(vms_at(3)->config->name, "vm4");
+	assert_string_equal(vms_at(vms_count() - 1)->config->name, "vm1022");
+}
+
+static void set_changes_shares_at_once(void **state)
+{
+	struct managed_vm *one = vms_find("one");
+
+	(void)state;
+	vms_start(one);
+	fake_serial_take();
+	assert_int_equal(vms_set(one, "weight=300 cpus=2", why, sizeof(why)), 0);
+	assert_int_equal(sched.set.weight, 300);
+	assert_int_equal(sched.set.cpus.words[0], 4);
+	assert_int_equal(vms_set(one, "cap=50", why, sizeof(why)), 0);
+	assert_int_equal(sched.set.weight, 300);
+	assert_int_equal(sched.set.cap_percent, 50);
+	assert_int_equal(vms_set(one, "cpus=60", why, sizeof(why)), -EINVAL);
+	assert_string_equal(why, "none of these cpus runs guests");
+	assert_int_equal(one->config->sched.cpus.words[0], 4);
+	assert_int_equal(vms_set(one, "weight=5 memory=1G", why, sizeof(why)), -EBUSY);
+	assert_string_equal(why, "'one' runs: only weight, cap and cpus can be set now; stop it for "
+		"the rest");
+	assert_int_equal(sched.set.weight, 300);
+	assert_int_equal(vms_set(one, "like=two", why, sizeof(why)), -EINVAL);
+	assert_int_equal(vms_set(one, "kernel=/no", why, sizeof(why)), -ENOENT);
+	assert_int_equal(vms_set(vms_find("bad"), "weight=1", why, sizeof(why)), -EINVAL);
+	assert_string_equal(why, "'bad' is misconfigured: ballast.conf:9: no kernel");
+	assert_said("");
+}
+
+static void set_changes_the_rest_for_the_next_start(void **state)
+{
+	struct managed_vm *one = vms_find("one");
+
+	(void)state;
+	vms_start(one);
+	vms_stop(one);
+	leave_cpus(one);
+	vms_poll();
+	assert_int_equal(vms_set(one, "cmdline='x y'", why, sizeof(why)), 0);
+	assert_non_null(one->vm);
+	assert_string_equal(one->config->cmdline, "x y");
+	assert_string_equal(one->config->name, "one");
+	/* Another number of vCPUs needs another VM. */
+	assert_int_equal(vms_set(one, "vcpus=5", why, sizeof(why)), 0);
+	assert_null(one->vm);
+	assert_int_equal(vms_start(one), 0);
+	assert_int_equal(one->vm->vcpu_count, 5);
+	assert_string_equal(one->config->cmdline, "x y");
+	/* One that can run nowhere does not start. */
+	assert_int_equal(vms_set(vms_find("two"), "cpus=200", why, sizeof(why)), 0);
+	fake_serial_take();
+	assert_int_equal(vms_start(vms_find("two")), -EINVAL);
+	assert_said("vm two: could not start: none of its cpus runs guests\r\n");
+	assert_null(vms_find("two")->vm);
+}
+
+static void paused_vms_can_be_ended(void **state)
+{
+	struct managed_vm *one = vms_find("one");
+
+	(void)state;
+	vms_start(one);
+	fake_serial_take();
+	vms_pause(one);
+	assert_said("vm one: paused\r\n");
+	assert_string_equal(vms_state_name(one), "paused");
+	assert_int_equal(sched.paused, 1);
+	vms_resume(one);
+	assert_said("vm one: resumed\r\n");
+	assert_string_equal(vms_state_name(one), "running");
+	assert_int_equal(sched.resumed, 1);
+	vms_pause(one);
+	vms_stop(one);
+	assert_int_equal(sched.resumed, 2);
+	assert_string_equal(vms_state_name(one), "stopping");
+	leave_cpus(one);
+	vms_poll();
+	assert_said("vm one: paused\r\nvm one: stopped\r\n");
+	vms_start(one);
+	assert_string_equal(vms_state_name(one), "running");
+	vms_pause(one);
+	vms_reset(one);
+	leave_cpus(one);
+	vms_poll();
+	assert_string_equal(vms_state_name(one), "running");
+	/* Its own end came just before the pause. */
+	vms_pause(one);
+	vm_stop(one->vm, VM_STOP_POWER_OFF, 0, NULL);
+	vms_poll();
+	assert_int_equal(sched.resumed, 4);
+	leave_cpus(one);
+	vms_poll();
+	assert_string_equal(vms_state_name(one), "powered off");
+	fake_serial_take();
+	vms_start(one);
+	vms_pause(one);
+	vms_destroy(one);
+	leave_cpus(one);
+	vms_poll();
+	assert_said("vm one: started\r\nvm one: paused\r\nvm one: destroyed\r\n");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -572,6 +849,13 @@ int main(void)
 		TEST(several_autostarted_vms_have_not),
 		TEST(the_console_survives_a_reset),
 		TEST(trace_outlives_a_restart),
+		cmocka_unit_test_setup_teardown(created_vms_live_and_go, setup, teardown),
+		cmocka_unit_test_setup_teardown(like_copies_all_but_the_name, setup, teardown),
+		cmocka_unit_test_setup_teardown(creation_names_the_mistake, setup, teardown),
+		cmocka_unit_test_setup_teardown(there_is_a_limit_and_no_leak, setup, teardown),
+		cmocka_unit_test_setup_teardown(set_changes_shares_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(set_changes_the_rest_for_the_next_start, setup, teardown),
+		cmocka_unit_test_setup_teardown(paused_vms_can_be_ended, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

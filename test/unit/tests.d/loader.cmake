@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-set(loader_sources test/unit/loader_images.c test/unit/fake_guest_memory.c mgmt/elf.c
+set(loader_sources test/unit/loader_images.c test/unit/fake_guest_memory.c mgmt/config_path.c mgmt/elf.c
 	mgmt/guest_acpi.c mgmt/guest_firmware.c mgmt/guest_layout.c mgmt/loader.c
 	mgmt/loader_common.c mgmt/loader_entry.c mgmt/loader_linux.c mgmt/loader_multiboot.c
 	mgmt/loader_pvh.c ${GUEST_DSDT_SOURCE})

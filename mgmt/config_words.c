@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "mgmt/config_words.h"
+
+#include "lib/printf.h"
+#include "lib/string.h"
+#include "mgmt/config_parser.h"
+
+#define LIKE_KEY "like"
+
+static struct span rest_of(struct span span, size_t from)
+{
+	return (struct span){ span.start + from, span.length - from };
+}
+
+/* Bytes up to the end of the quoted text at the start; all when it has none. */
+static size_t quoted_length(struct span text)
+{
+	const char *end;
+
+	if (!text.length || (text.start[0] != '"' && text.start[0] != '\''))
+		return 0;
+	end = memchr(text.start + 1, text.start[0], text.length - 1);
+	return end ? (size_t)(end - text.start) + 1 : text.length;
+}
+
+/* Cut off the first word: blanks in the quotes of a value belong to it. False: there is none. */
+static bool next_word(struct span *text, struct span *word)
+{
+	bool value = false;
+	size_t length = 0;
+
+	*word = span_trim(*text);
+	while (length < word->length && word->start[length] != ' ' && word->start[length] != '\t') {
+		bool equals = !value && word->start[length] == '=';
+
+		length++;
+		if (equals) {
+			value = true;
+			length += quoted_length(rest_of(*word, length));
+		}
+	}
+	*text = rest_of(*word, length);
+	word->length = length;
+	return length > 0;
+}
+
+bool config_words_like(const char *text, char name[CONFIG_NAME_BYTES])
+{
+	struct span rest = { text, strlen(text) }, word, key, raw, value;
+
+	while (next_word(&rest, &word)) {
+		if (lex_assignment(word, &key, &raw) != LEX_OK || !span_equals(key, LIKE_KEY) ||
+			lex_value(raw, &value) != LEX_OK)
+			continue;
+		snprintf(name, CONFIG_NAME_BYTES, "%.*s", (int)MIN(value.length, 99U),
+			value.start);
+		return true;
+	}
+	return false;
+}
+
+static void parse_word(struct config_parser *p, struct config_words *words, struct span word)
+{
+	char shown[CONFIG_WORD_BYTES];
+	struct span key, raw;
+	enum lex_error error = lex_assignment(word, &key, &raw);
+	int index;
+
+	if (error == LEX_NO_EQUALS)
+		config_diagnose(p, "'%s' has no '='; expected key=value", config_show(key, shown));
+	if (error == LEX_NO_KEY)
+		config_diagnose(p, "nothing stands before '='; expected key=value");
+	if (error != LEX_OK || (words->like && span_equals(key, LIKE_KEY)))
+		return;
+	index = config_find_key(&config_vm_keys, key);
+	/* What the words say of modules is all of them. */
+	if (index == CONFIG_KEY_MODULE && !p->key_line[index])
+		p->vm->module_count = 0;
+	if (index >= 0)
+		words->given |= (uint32_t)BIT(index);
+	config_parse_key(p, &config_vm_keys, key, raw);
+}
+
+int config_words_parse(struct config_words *words, const char *text)
+{
+	struct config_strings strings = { words->strings, sizeof(words->strings), 0 };
+	struct config_parser parser = {
+		.error = words->error, .strings = &strings, .vm = &words->vm, .line = 1
+	};
+	struct span rest = { text, strlen(text) }, word;
+
+	words->error[0] = '\0';
+	words->given = 0;
+	/* Each text that is kept is shorter than its word, so that there is room for all. */
+	if (rest.length >= sizeof(words->strings))
+		config_diagnose(&parser, "there are too many words; expected %d characters at most",
+			CONFIG_WORDS_BYTES - 1);
+	else if (lex_bad_byte(rest) >= 0)
+		config_diagnose(&parser, "there is a control character; expected text");
+	while (!words->error[0] && next_word(&rest, &word))
+		parse_word(&parser, words, word);
+	words->vm.error = NULL;
+	return words->error[0] ? -EINVAL : 0;
+}
+
+int config_words_name(const char *name, char error[CONFIG_DIAGNOSTIC_BYTES])
+{
+	struct span span = { name, strlen(name) };
+	char shown[CONFIG_WORD_BYTES];
+	const char *fault = config_name_fault(span);
+
+	if (!fault && span.length)
+		return 0;
+	snprintf(error, CONFIG_DIAGNOSTIC_BYTES, "the name '%s' %s; expected " CONFIG_NAME_RULE,
+		config_show(span, shown), fault ? fault : "is empty", CONFIG_NAME_BYTES - 1);
+	return -EINVAL;
+}
+
+/* --- Copies --- */
+
+static size_t text_bytes(const char *text)
+{
+	return text ? strlen(text) + 1 : 0;
+}
+
+size_t config_clone_bytes(const struct vm_config *vm)
+{
+	size_t bytes = sizeof(*vm) + text_bytes(vm->kernel) + text_bytes(vm->initrd) +
+		text_bytes(vm->cmdline);
+
+	for (size_t i = 0; i < vm->module_count; i++)
+		bytes += text_bytes(vm->modules[i].path) + text_bytes(vm->modules[i].words);
+	return bytes;
+}
+
+static const char *clone_text(const char *text, char **room)
+{
+	char *copy = *room;
+
+	if (!text)
+		return NULL;
+	memcpy(copy, text, text_bytes(text));
+	*room += text_bytes(text);
+	return copy;
+}
+
+void config_clone(const struct vm_config *vm, struct vm_config *copy)
+{
+	char *room = (char *)(copy + 1);
+
+	*copy = *vm;
+	copy->kernel = clone_text(vm->kernel, &room);
+	copy->initrd = clone_text(vm->initrd, &room);
+	copy->cmdline = clone_text(vm->cmdline, &room);
+	for (size_t i = 0; i < vm->module_count; i++) {
+		copy->modules[i].path = clone_text(vm->modules[i].path, &room);
+		copy->modules[i].words = clone_text(vm->modules[i].words, &room);
+	}
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What may be typed as a setting of `vm create` and `vm set`: keys, and values where they are few. */
+#include "host/machine.h"
+#include "lib/printf.h"
+#include "lib/string.h"
+#include "mgmt/shell.h"
+#include "mgmt/vms.h"
+
+static const char *const switches[] = {"yes", "no"};
+
+static bool is_key(const char *typed, const char *key)
+{
+	size_t length = strlen(key);
+
+	return strncmp(typed, key, length) == 0 && typed[length] == '=';
+}
+
+/* NULL after the last. */
+static const char *file(size_t index)
+{
+	static char slashes[CONFIG_PATH_BYTES];
+
+	if (index >= machine.file_count)
+		return NULL;
+	config_path_slashes(machine.files[index].path, slashes);
+	return slashes;
+}
+
+static const char *value(const char *typed, size_t index)
+{
+	if (is_key(typed, "kernel") || is_key(typed, "initrd") || is_key(typed, "module"))
+		return file(index);
+	if (is_key(typed, "like"))
+		return index < vms_count() ? vms_at(index)->config->name : NULL;
+	if (is_key(typed, "boot"))
+		return index < CONFIG_BOOTS ? config_boot_names[index] : NULL;
+	if (is_key(typed, "autostart") || is_key(typed, "debug-exit"))
+		return index < ARRAY_SIZE(switches) ? switches[index] : NULL;
+	return NULL;
+}
+
+const char *shell_setting(const char *typed, bool is_new, size_t index)
+{
+	static char word[CONFIG_NAME_BYTES + CONFIG_PATH_BYTES];
+	const char *equals = strchr(typed, '='), *name;
+
+	if (equals) {
+		name = value(typed, index);
+		if (!name || equals - typed >= CONFIG_NAME_BYTES)
+			return NULL;
+		snprintf(word, sizeof(word), "%.*s=%s", (int)(equals - typed), typed, name);
+		return word;
+	}
+	name = config_key_name(index);
+	if (!name && is_new && index == CONFIG_VM_KEYS)
+		name = "like";
+	if (!name)
+		return NULL;
+	snprintf(word, sizeof(word), "%s=", name);
+	return word;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * From configuration to a VM with memory, devices and console, and back. Only vms.c and vm_life.c.
+ * Boot CPU.
+ */
+#ifndef BALLAST_MGMT_VM_BUILD_H
+#define BALLAST_MGMT_VM_BUILD_H
+
+#include "mgmt/vms.h"
+
+/*
+ * Every guest that runs must be able to use all the memory that it was told it has. 0, or -ENOMEM
+ * with half a sentence.
+ */
+int vm_build_admit(const struct managed_vm *managed, char *why, size_t size) __must_check;
+/* managed->vm is NULL before. 0, or -E... with half a sentence and nothing left behind. */
+int vm_build(struct managed_vm *managed, char *why, size_t size) __must_check;
+/* All that the VM holds is given back; it may hold nothing. It does not run. */
+void vm_unbuild(struct managed_vm *managed);
+
+#endif
