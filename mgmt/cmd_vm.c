@@ -36,7 +36,8 @@ void cmd_vm_list(const struct shell_call *call)
 
 	(void)call;
 	if (!vms_count()) {
-		console_print("There are no VMs: ballast.conf names none; 'vm create' makes them.\n");
+		console_print("There are no VMs: ballast.conf names none; "
+			"'vm create' makes them.\n");
 		return;
 	}
 	console_print("%-*s  %-13s  %5s  %9s  %9s  %s\n", width, "NAME", "STATE", "VCPUS",

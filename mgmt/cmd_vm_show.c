@@ -83,7 +83,7 @@ static void show_vcpu(const struct vcpu *vcpu)
 	struct sched_times times;
 
 	sched_times(vcpu, &times);
-	console_print("  vcpu %-3u  %s on cpu %u, run %s, stolen %s; rip %llx at its last exit (%s)\n",
+	console_print("  vcpu %-3u  %s on cpu %u, run %s, stolen %s; last exit at %llx: %s\n",
 		vcpu->id, vcpu_state_name(vcpu), vcpu->cpu->id, seconds(times.run_ns).chars,
 		seconds(times.steal_ns).chars, (unsigned long long)last->rip,
 		vcpu->history_next ? exit_kind_name(last->kind) : "none yet");

@@ -66,6 +66,24 @@ void console_port_ended(struct console_port *port);
 /* The end of what the guest wrote, as a command's answer: for a guest that does not run. */
 void console_show(struct console_port *port);
 
+/*
+ * A command that has the whole screen, of at least so many rows and columns, until it ends that.
+ * draw() is called once in each period, later when the line is busy; so a frame never waits for
+ * another. Lines of Ballast's own are held back meanwhile. Boot CPU.
+ */
+#define CONSOLE_ROWS 24
+#define CONSOLE_COLUMNS 79
+struct console_screen {
+	uint64_t period_ns;
+	void (*draw)(uint64_t now_ns); /* calls console_screen_row() for each row */
+	void (*key)(uint8_t byte);
+};
+void console_screen_begin(const struct console_screen *screen);
+/* What a row from 0 on is to show: what has changed goes to the terminal. From draw(). */
+void console_screen_row(unsigned int row, const char *text);
+/* The shell has the console again, below the screen. Also from draw() and key(). */
+void console_screen_end(void);
+
 /* A line of Ballast's own, on a row of its own. Any CPU. */
 void console_line(const char *line);
 void console_linef(const char *format, ...) __printf(1, 2);

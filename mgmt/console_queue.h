@@ -9,7 +9,7 @@
 
 #include "mgmt/ansi.h"
 
-#define CONSOLE_QUEUE_BYTES (128 * 1024)
+#define CONSOLE_QUEUE_BYTES (256 * 1024)
 
 struct console_queue {
 	char *ring;

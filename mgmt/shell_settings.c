@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What may be typed as a setting of `vm create` and `vm set`: keys, and values where they are few. */
+/* What may be typed as a setting of `vm create` and `vm set`: keys, and values where few. */
 #include "host/machine.h"
 #include "lib/printf.h"
 #include "lib/string.h"

@@ -39,8 +39,11 @@ set(MGMT_SHELL_SOURCES
 	mgmt/cmd_vm.c
 	mgmt/cmd_vm_show.c
 	mgmt/console.c
+	mgmt/console_input.c
 	mgmt/console_log.c
+	mgmt/console_port.c
 	mgmt/console_queue.c
+	mgmt/console_screen.c
 	mgmt/lineedit.c
 	mgmt/lineedit_complete.c
 	mgmt/mgmt.c

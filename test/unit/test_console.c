@@ -266,7 +266,7 @@ static void long_answers_do_not_block(void **state)
 
 	(void)state;
 	fake_serial_hold();
-	answer_bytes = 60 * 1024;
+	answer_bytes = 90 * 1024;
 	/* The third answer would not fit: that command waits, and nothing is lost. */
 	type("one\rtwo\rthree\r");
 	assert_string_equal(executed, "one;two;");
@@ -280,7 +280,7 @@ static void long_answers_do_not_block(void **state)
 	poll();
 	fake_serial_release();
 	/* Rows of 63 columns, their newline sent as two bytes. */
-	assert_int_equal(strlen(fake_serial_sent()), 3 * 60 * 1024 / 64 * 65 +
+	assert_int_equal(strlen(fake_serial_sent()), 3 * 90 * 1024 / 64 * 65 +
 		strlen("one\r\ntwo\r\nthree\r\n") + 3 * strlen(PROMPT));
 }
 
@@ -292,13 +292,124 @@ static void a_full_console_says_what_it_lost(void **state)
 	fake_serial_hold();
 	memset(line, 'x', sizeof(line) - 1);
 	line[sizeof(line) - 1] = '\0';
-	for (int i = 0; i < 1000; i++)
+	for (int i = 0; i < 2000; i++)
 		console_line(line);
 	for (int i = 0; i < 100; i++) {
 		fake_serial_transmit(4096);
 		poll();
 	}
 	assert_non_null(strstr(fake_serial_sent(), " lines were not shown: the console is too slow)"));
+}
+
+/* --- A command with the whole screen --- */
+
+static unsigned int frames, last_frame;
+static char screen_row[100];
+
+static void draw_frame(uint64_t now_ns)
+{
+	(void)now_ns;
+	frames++;
+	console_screen_row(0, screen_row);
+	console_screen_row(23, "the last");
+	if (frames == last_frame)
+		console_screen_end();
+}
+
+static void screen_key(uint8_t byte)
+{
+	if (byte == 'q')
+		console_screen_end();
+}
+
+static const struct console_screen frame_screen = {
+	.period_ns = NS_PER_SEC, .draw = draw_frame, .key = screen_key,
+};
+
+static void begin_screen(unsigned int last)
+{
+	poll();
+	fake_serial_take();
+	frames = 0;
+	last_frame = last;
+	strcpy(screen_row, "count 1");
+	console_edit_done();
+	console_screen_begin(&frame_screen);
+	poll();
+	assert_string_equal(fake_serial_take(), "\x1b[?25l\x1b[2J\x1b[1;1Hcount 1\x1b[24;1Hthe last");
+}
+
+static void a_screen_is_drawn_by_what_changes(void **state)
+{
+	(void)state;
+	begin_screen(0);
+	poll();
+	assert_string_equal(fake_serial_take(), "");
+	fake_clock_advance(NS_PER_SEC);
+	poll();
+	assert_string_equal(fake_serial_take(), "");
+	assert_int_equal(frames, 2);
+	strcpy(screen_row, "count 23");
+	fake_clock_advance(NS_PER_SEC);
+	poll();
+	assert_string_equal(fake_serial_take(), "\x1b[1;7H23");
+	strcpy(screen_row, "c");
+	fake_clock_advance(NS_PER_SEC);
+	poll();
+	assert_string_equal(fake_serial_take(), "\x1b[1;2H       ");
+	type("xq");
+	assert_string_equal(fake_serial_take(), "\x1b[24;1H\x1b[?25h\r\n" PROMPT);
+	assert_int_equal(frames, 4);
+	/* The shell reads again. */
+	type("one\r");
+	assert_string_equal(executed, "one;");
+}
+
+static void lines_come_after_the_screen(void **state)
+{
+	char line[100];
+
+	(void)state;
+	begin_screen(2);
+	console_line("vm alpha: started");
+	assert_false(console_line_if_idle("trace"));
+	console_line("vm alpha: stopped");
+	poll();
+	assert_string_equal(fake_serial_take(), "");
+	fake_clock_advance(NS_PER_SEC);
+	poll();
+	poll();
+	assert_string_equal(fake_serial_take(), "\x1b[24;1H\x1b[?25h\r\nvm alpha: started\r\n"
+		"vm alpha: stopped\r\n" PROMPT);
+	/* More than can be kept is counted. */
+	begin_screen(0);
+	memset(line, 'l', sizeof(line) - 1);
+	line[sizeof(line) - 1] = '\0';
+	for (int i = 0; i < 100; i++)
+		console_line(line);
+	type("q");
+	poll();
+	assert_non_null(strstr(fake_serial_sent(), "\r\n(19 lines were not shown"));
+}
+
+static void a_slow_line_leaves_frames_out(void **state)
+{
+	(void)state;
+	begin_screen(0);
+	fake_serial_hold();
+	for (int i = 0; i < 5; i++) {
+		screen_row[6] = (char)('2' + i);
+		fake_clock_advance(NS_PER_SEC);
+		poll();
+	}
+	assert_int_equal(frames, 2);
+	fake_serial_transmit(100);
+	fake_clock_advance(NS_PER_SEC / 10);
+	poll();
+	assert_int_equal(frames, 3);
+	fake_serial_release();
+	assert_string_equal(fake_serial_take(), "\x1b[1;7H2\x1b[1;7H6");
+	type("q");
 }
 
 static void a_closed_console_has_no_prompt(void **state)
@@ -725,6 +836,9 @@ int main(void)
 		TEST(lines_between_answers_start_rows),
 		TEST(long_answers_do_not_block),
 		TEST(a_full_console_says_what_it_lost),
+		TEST(a_screen_is_drawn_by_what_changes),
+		TEST(lines_come_after_the_screen),
+		TEST(a_slow_line_leaves_frames_out),
 		TEST(a_closed_console_has_no_prompt),
 		TEST(attached_guest_talks_both_ways),
 		TEST(other_guests_are_kept_for_later),

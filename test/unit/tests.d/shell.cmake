@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
+set(CONSOLE_SOURCES mgmt/console.c mgmt/console_input.c mgmt/console_port.c mgmt/console_queue.c
+	mgmt/console_screen.c)
 ballast_unit_test(lineedit SOURCES test/unit/test_lineedit.c mgmt/lineedit.c
 	mgmt/lineedit_complete.c mgmt/ansi.c)
 ballast_unit_test(console SOURCES test/unit/test_console.c test/unit/fake_serial.c
-	test/unit/fake_clock.c mgmt/ansi.c mgmt/console.c mgmt/console_log.c mgmt/console_queue.c
+	test/unit/fake_clock.c mgmt/ansi.c ${CONSOLE_SOURCES} mgmt/console_log.c
 	mgmt/lineedit.c mgmt/lineedit_complete.c DEFINITIONS BALLAST_FAKE_CLOCK)
 ballast_unit_test(shell SOURCES test/unit/test_shell.c mgmt/banner.c mgmt/shell_commands.c
 	mgmt/shell_parse.c mgmt/shell_settings.c mgmt/text.c mgmt/text_sched.c ${CONFIG_SOURCES})
 ballast_unit_test(vms SOURCES test/unit/test_vms.c test/unit/fake_serial.c test/unit/fake_clock.c
-	mgmt/ansi.c mgmt/console.c mgmt/console_queue.c mgmt/text.c mgmt/vm_dump.c
+	mgmt/ansi.c ${CONSOLE_SOURCES} mgmt/text.c mgmt/vm_dump.c
 	mgmt/vm_build.c mgmt/vm_life.c mgmt/vms.c ${CONFIG_SOURCES}
 	DEFINITIONS BALLAST_FAKE_CLOCK)
