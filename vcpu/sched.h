@@ -7,10 +7,9 @@
 #define BALLAST_VCPU_SCHED_H
 
 #include "host/cpu_set.h"
+#include "vcpu/sched_queue.h"
 #include "vcpu/vcpu.h"
 
-#define SCHED_WEIGHT_DEFAULT 100
-#define SCHED_WEIGHT_MAX 10000
 #define SCHED_NAME_BYTES 32 /* VM_NAME_BYTES */
 
 /* How a VM shares the machine's time; the operator's choice. */

@@ -14,6 +14,8 @@ set(VCPU_SOURCES
 	vcpu/pvclock.c
 	vcpu/run.c
 	vcpu/sched.c
+	vcpu/sched_cap.c
+	vcpu/sched_queue.c
 	vcpu/vcpu.c
 	vcpu/vm.c)
 # Decoder, emulator, guest address space.
