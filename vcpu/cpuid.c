@@ -326,7 +326,8 @@ static const struct cpuid_result *hypervisor_leaf(uint32_t leaf)
 		{ 0x40000000, 0x6c6c6142, 0x54747361, 0x31657079 };
 	static const struct cpuid_result kvm = /* "KVMKVMKVM" */
 		{ 0x40000101, 0x4b4d564b, 0x564b4d56, 0x4d };
-	static const struct cpuid_result kvm_features = { PVCLOCK_FEATURE_CLOCKSOURCE2 |
+	static const struct cpuid_result kvm_features = {
+		PVCLOCK_FEATURE_CLOCKSOURCE | PVCLOCK_FEATURE_CLOCKSOURCE2 |
 			PVCLOCK_FEATURE_NOP_IO_DELAY | PVCLOCK_FEATURE_STABLE |
 			PV_FEATURE_STEAL_TIME | PV_FEATURE_EOI | PV_FEATURE_UNHALT |
 			PV_FEATURE_TLB_FLUSH | PV_FEATURE_SEND_IPI | PV_FEATURE_SCHED_YIELD,

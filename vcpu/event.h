@@ -39,6 +39,7 @@ struct vcpu_event {
 #define REQUEST_INIT BIT(5)
 #define REQUEST_SIPI BIT(6)
 #define REQUEST_UNHALT BIT(7)    /* end the HLT that it is in, or its next one */
+#define REQUEST_CLOCK BIT(8)     /* write the guest's pvclock record anew */
 
 /* Set request bits and, if the vCPU is in the guest or blocked on another CPU, make it look. */
 void vcpu_request(struct vcpu *vcpu, uint32_t bits);

@@ -85,10 +85,8 @@ static int read_tsc(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 static int write_tsc(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 {
 	(void)msr;
-	vcpu->tsc_offset = value - clock_tsc();
-	vcpu_set_dirty(vcpu, REG_TSC);
+	pvclock_set_tsc(vcpu, value);
 	lapic_tsc_changed(vcpu); /* an armed deadline is one of the new TSC's */
-	pvclock_tsc_changed(vcpu);
 	return 0;
 }
 
@@ -183,6 +181,8 @@ static int write_mtrr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 /* In ascending order of `first`: found by binary search. */
 static const struct msr_policy policies[] = {
 	{ MSR_TSC, MSR_TSC, read_tsc, write_tsc, 0, "moves the VM's offset" },
+	{ MSR_PVCLOCK_WALL_OLD, MSR_PVCLOCK_SYSTEM_OLD, pvclock_rdmsr, pvclock_wrmsr, 0,
+		"KVM's clock" },
 	{ MSR_APIC_BASE, MSR_APIC_BASE, lapic_rdmsr, lapic_wrmsr, 0, "virtual LAPIC" },
 	{ MSR_BIOS_SIGN, MSR_BIOS_SIGN, NULL, write_bios_sign, 0, "no microcode revision" },
 	{ MSR_PLATFORM_INFO, MSR_PLATFORM_INFO, NULL, write_refused, 0, "no turbo ratios" },

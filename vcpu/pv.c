@@ -91,4 +91,5 @@ int pv_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 void pv_reset(struct vcpu *vcpu)
 {
 	vcpu->pv = (struct vcpu_pv){ 0 };
+	vcpu->msrs.pvclock_system = 0;
 }

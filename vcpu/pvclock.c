@@ -5,7 +5,9 @@
 #include "vcpu/vm.h"
 
 #define SYSTEM_ENABLED BIT(0)
+#define ADDRESS_RESERVED BIT(1)
 #define FLAG_TSC_STABLE BIT(0)
+#define FLAG_GUEST_STOPPED BIT(1) /* the guest takes it away when it has seen it */
 
 /* The ABI's two records, in guest memory. `version` is odd while the rest changes. */
 struct pvclock_system {
@@ -47,15 +49,56 @@ static void scale_of_frequency(uint64_t hz, uint32_t *multiplier, int8_t *shift)
 	*multiplier = mul_div(NS_PER_SEC, BIT(32), scaled);
 }
 
-static int write_system(struct vcpu *vcpu, gpa_t gpa)
+/*
+ * Do all vCPUs have the same TSC? Only then may one use another's record. A vCPU that moves its TSC
+ * stores it first and looks then, so of two that do so at once one sees the other.
+ */
+static bool tscs_agree(const struct vm *vm)
 {
-	struct pvclock_system record = { .version = 2, .flags = FLAG_TSC_STABLE };
+	uint64_t first = __atomic_load_n(&vm->vcpus[0]->tsc_offset, __ATOMIC_SEQ_CST);
+
+	for (unsigned int i = 1; i < vm->vcpu_count; i++) {
+		if (__atomic_load_n(&vm->vcpus[i]->tsc_offset, __ATOMIC_SEQ_CST) != first)
+			return false;
+	}
+	return true;
+}
+
+static void fill_system(struct vcpu *vcpu, struct pvclock_system *record)
+{
 	uint64_t now = clock_tsc();
 
-	record.tsc_timestamp = now + vcpu->tsc_offset;
-	record.system_time = clock_ns_from_tsc(now) - vcpu->vm->started_ns;
-	scale_of_frequency(clock_tsc_hz, &record.tsc_to_system_mul, &record.tsc_shift);
-	return guest_memory_write(&vcpu->vm->memory, gpa, &record, sizeof(record));
+	record->tsc_timestamp = now + vcpu->tsc_offset;
+	record->system_time = clock_ns_from_tsc(now) - vcpu->vm->started_ns;
+	scale_of_frequency(clock_tsc_hz, &record->tsc_to_system_mul, &record->tsc_shift);
+	record->flags = tscs_agree(vcpu->vm) ? FLAG_TSC_STABLE : 0;
+	if (__atomic_exchange_n(&vcpu->pv.paused, false, __ATOMIC_RELAXED))
+		record->flags |= FLAG_GUEST_STOPPED;
+}
+
+/*
+ * The record as it is now, while others may be reading it: `keep` flags stay as they are. -EFAULT,
+ * and nothing changes, when not all of it is RAM.
+ */
+static int write_system(struct vcpu *vcpu, gpa_t gpa, uint8_t keep)
+{
+	struct guest_memory *memory = &vcpu->vm->memory;
+	struct pvclock_system record, new = { 0 };
+	int error = guest_memory_read(memory, gpa, &record, sizeof(record));
+
+	if (error)
+		return error;
+	new.version = record.version | 1;
+	error = guest_memory_write(memory, gpa, &new.version, sizeof(new.version));
+	if (error)
+		return error;
+	fill_system(vcpu, &new);
+	new.flags |= record.flags & keep;
+	error = guest_memory_write(memory, gpa, &new, sizeof(new));
+	if (error)
+		return error;
+	new.version++;
+	return guest_memory_write(memory, gpa, &new.version, sizeof(new.version));
 }
 
 /* The wall clock at the moment when system time was zero. */
@@ -68,29 +111,60 @@ static int write_wall(struct vcpu *vcpu, gpa_t gpa)
 	return guest_memory_write(&vcpu->vm->memory, gpa, &record, sizeof(record));
 }
 
+static bool is_wall(uint32_t msr)
+{
+	return msr == MSR_PVCLOCK_WALL || msr == MSR_PVCLOCK_WALL_OLD;
+}
+
 int pvclock_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
-	*value = msr == MSR_PVCLOCK_WALL ? vcpu->msrs.pvclock_wall : vcpu->msrs.pvclock_system;
+	*value = is_wall(msr) ? vcpu->msrs.pvclock_wall : vcpu->msrs.pvclock_system;
 	return 0;
 }
 
 int pvclock_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 {
-	if (msr == MSR_PVCLOCK_WALL) {
+	if (is_wall(msr)) {
+		if (write_wall(vcpu, value))
+			return -EIO;
 		vcpu->msrs.pvclock_wall = value;
-		return write_wall(vcpu, value) ? -EIO : 0;
+		return 0;
+	}
+	if (value & SYSTEM_ENABLED) {
+		if ((value & ADDRESS_RESERVED) || write_system(vcpu, value & ~SYSTEM_ENABLED, 0))
+			return -EIO;
 	}
 	vcpu->msrs.pvclock_system = value;
-	if (!(value & SYSTEM_ENABLED))
-		return 0;
-	return write_system(vcpu, value & ~SYSTEM_ENABLED) ? -EIO : 0;
+	return 0;
 }
 
-void pvclock_tsc_changed(struct vcpu *vcpu)
+void pvclock_update(struct vcpu *vcpu)
 {
 	uint64_t where = vcpu->msrs.pvclock_system;
 
 	/* The page was RAM when the guest named it; if it is none any more, nobody reads it. */
 	if (where & SYSTEM_ENABLED)
-		(void)!write_system(vcpu, where & ~SYSTEM_ENABLED);
+		(void)!write_system(vcpu, where & ~SYSTEM_ENABLED, FLAG_GUEST_STOPPED);
+}
+
+void pvclock_set_tsc(struct vcpu *vcpu, uint64_t tsc)
+{
+	struct vm *vm = vcpu->vm;
+	bool agreed = tscs_agree(vm);
+
+	__atomic_store_n(&vcpu->tsc_offset, tsc - clock_tsc(), __ATOMIC_SEQ_CST);
+	vcpu_set_dirty(vcpu, REG_TSC);
+	pvclock_update(vcpu);
+	if (tscs_agree(vm) == agreed)
+		return;
+	for (unsigned int i = 0; i < vm->vcpu_count; i++)
+		vcpu_request(vm->vcpus[i], REQUEST_CLOCK);
+}
+
+void pvclock_vm_paused(struct vm *vm)
+{
+	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
+		__atomic_store_n(&vm->vcpus[i]->pv.paused, true, __ATOMIC_RELAXED);
+		__atomic_fetch_or(&vm->vcpus[i]->requests, REQUEST_CLOCK, __ATOMIC_RELEASE);
+	}
 }

@@ -8,6 +8,7 @@
 #include "vcpu/emulate.h"
 #include "vcpu/exits.h"
 #include "vcpu/pv.h"
+#include "vcpu/pvclock.h"
 #include "vcpu/sched.h"
 #include "vcpu/vm.h"
 
@@ -46,6 +47,14 @@ static void receive_sipi(struct vcpu *vcpu)
 	vcpu_set_dirty(vcpu, REG_CS | REG_RIP);
 }
 
+static void serve_paravirtual(struct vcpu *vcpu, uint32_t requests)
+{
+	if (requests & REQUEST_UNHALT)
+		vcpu->pv.unhalted = true;
+	if (requests & REQUEST_CLOCK)
+		pvclock_update(vcpu);
+}
+
 /* In HLT, and nothing ends it. */
 static bool stays_halted(struct vcpu *vcpu)
 {
@@ -76,8 +85,8 @@ static enum turn serve_requests(struct vcpu *vcpu)
 		vcpu->nmi_pending = MIN(vcpu->nmi_pending + 1, 2);
 	if (vcpu->wait_sipi)
 		return sched_block(vcpu, VCPU_WAIT_SIPI) ? TURN_LEAVE : TURN_AGAIN;
-	if (requests & REQUEST_UNHALT)
-		vcpu->pv.unhalted = true;
+	if (unlikely(requests & (REQUEST_UNHALT | REQUEST_CLOCK)))
+		serve_paravirtual(vcpu, requests);
 	if (stays_halted(vcpu))
 		return sched_block(vcpu, VCPU_HALTED) ? TURN_LEAVE : TURN_AGAIN;
 	vcpu_prepare_events(vcpu);

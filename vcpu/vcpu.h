@@ -53,6 +53,7 @@ struct vcpu_pv {
 	struct pv_record eoi;
 	bool eoi_offered;    /* [a] the guest may end what is in service without an exit */
 	bool unhalted;       /* kicked: the present or the next HLT ends */
+	bool paused;         /* [a] the clock's record has yet to say that the VM was paused */
 };
 
 enum vcpu_state {

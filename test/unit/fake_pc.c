@@ -48,6 +48,29 @@ void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t *bytes)
 	return pc.ram_gone || gpa >= FAKE_PC_RAM_BYTES ? NULL : pc.ram + gpa;
 }
 
+static bool in_ram(gpa_t gpa, uint64_t bytes)
+{
+	return !pc.ram_gone && gpa < FAKE_PC_RAM_BYTES && bytes <= FAKE_PC_RAM_BYTES - gpa;
+}
+
+int guest_memory_read(struct guest_memory *memory, gpa_t gpa, void *to, uint64_t bytes)
+{
+	(void)memory;
+	if (!in_ram(gpa, bytes))
+		return -EFAULT;
+	memcpy(to, pc.ram + gpa, bytes);
+	return 0;
+}
+
+int guest_memory_write(struct guest_memory *memory, gpa_t gpa, const void *from, uint64_t bytes)
+{
+	(void)memory;
+	if (!in_ram(gpa, bytes))
+		return -EFAULT;
+	memcpy(pc.ram + gpa, from, bytes);
+	return 0;
+}
+
 void vcpu_inject_nmi(struct vcpu *vcpu)
 {
 	pc.nmis[vcpu->id]++;

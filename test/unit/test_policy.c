@@ -89,9 +89,10 @@ int pv_wrmsr(struct vcpu *of, uint32_t msr, uint64_t value)
 	return 0;
 }
 
-void pvclock_tsc_changed(struct vcpu *of)
+void pvclock_set_tsc(struct vcpu *of, uint64_t tsc)
 {
-	(void)of;
+	of->tsc_offset = tsc - clock_tsc();
+	of->dirty |= REG_TSC;
 	tsc_changes++;
 }
 

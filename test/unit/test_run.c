@@ -11,6 +11,7 @@
 #include "vcpu/emulate.h"
 #include "vcpu/exits.h"
 #include "vcpu/pv.h"
+#include "vcpu/pvclock.h"
 #include "vcpu/sched.h"
 #include "vcpu/vm.h"
 
@@ -72,6 +73,11 @@ void pv_scheduled(struct vcpu *which)
 void pv_descheduled(struct vcpu *which, bool preempted)
 {
 	(void)which, (void)preempted;
+}
+
+void pvclock_update(struct vcpu *which)
+{
+	(void)which;
 }
 
 bool sched_block(struct vcpu *which, enum vcpu_state state)
