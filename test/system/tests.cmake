@@ -60,6 +60,20 @@ ballast_guest_test(memtest32 qemu-svm)
 ballast_guest_test(one-cpu bochs-vmx)
 ballast_system_test(usb-boot qemu-svm)
 
+# Debian on several CPUs, under strain; and many of it at once. Four CPUs of qemu-svm, two of bochs-vmx.
+ballast_system_test(smp-4 qemu-svm)
+ballast_system_test(smp-2 bochs-vmx)
+ballast_system_test(smp-2 qemu-svm LONG)
+ballast_system_test(smp-2 bochs-svm LONG)
+ballast_system_test(smp-4 bochs-vmx LONG)
+ballast_system_test(many-8 qemu-svm)
+ballast_system_test(many-2 bochs-vmx)
+ballast_system_test(many-2 qemu-svm LONG)
+ballast_system_test(many-2 bochs-svm LONG)
+ballast_system_test(many-8 bochs-vmx LONG)
+ballast_system_test(many-fit qemu-svm LONG)
+ballast_system_test(many-64 qemu-svm LONG TIMEOUT 1800)
+
 # The operator's side.
 foreach(name shell console lives no-configuration)
 	ballast_system_test(${name} qemu-svm)

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A program for Linux guests of the tests, linked statically. It strains what a hypervisor must get right for
+ * several CPUs, and checks each result; or it is a load, well-behaved or not, of which another guest should feel
+ * nothing. Stages fail by failed(), which says what was wrong; nothing is left to the eye.
+ */
+#ifndef EXERCISE_H
+#define EXERCISE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#define NS_PER_S 1000000000ull
+#define CPUS_MAX 64
+
+/* Set when the stage's time is over: its threads return. */
+extern atomic_bool over;
+
+/* The CPUs that are online. */
+unsigned int cpu_count(void);
+uint64_t now_ns(clockid_t clock);
+/* The TSC; no earlier load is later, no later one earlier. */
+uint64_t tsc_now(void);
+/* The calling thread runs on this CPU from now on. */
+void pin(unsigned int cpu);
+/* xorshift; the seed must not be 0. */
+uint64_t random_next(uint64_t *state);
+
+/* What was wrong; the stage has failed. Any thread. */
+void failed(const char *format, ...) __attribute__((format(printf, 1, 2)));
+unsigned int failed_count(void);
+/* More about a stage, shown behind its verdict. Main thread. */
+void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Run `count` threads, number i on CPU i modulo their number, for the stage's time; return when all have ended. */
+void crew_run(unsigned int count, void (*work)(unsigned int index));
+
+/* Memory: translations that change under other CPUs' eyes. */
+void stage_remap(void);
+void stage_protect(void);
+void stage_unmap(void);
+/* CPUs that wait for one another. */
+void stage_barrier(void);
+void stage_futex(void);
+void stage_pipe(void);
+void stage_migrate(void);
+void stage_fork(void);
+/* Time. */
+void stage_timers(void);
+void stage_clocks(void);
+/* Look until `over` whether a clock of this CPU is behind what another has seen. The thread is on that CPU. */
+void clocks_watch(unsigned int cpu);
+
+/* Loads: for ever. */
+int load_spin(void);
+int load_forks(void);
+int load_ipis(void);
+int load_timers(void);
+/* Work in equal portions; says each second of CLOCK_MONOTONIC how many there were, for so many seconds. */
+int load_victim(unsigned int seconds);
+/* Say all clocks at once, each so many seconds, so many times; meanwhile every CPU is busy comparing clocks. */
+int load_clocks(unsigned int every_s, unsigned int times);
+
+#endif
