@@ -8,6 +8,7 @@
 #include "mgmt/vm_build.h"
 #include "mgmt/vm_dump.h"
 #include "mgmt/vm_life.h"
+#include "vcpu/pvclock.h"
 #include "vcpu/sched.h"
 
 #define WHY_BYTES 200
@@ -147,6 +148,7 @@ void vms_pause(struct managed_vm *managed)
 
 void vms_resume(struct managed_vm *managed)
 {
+	pvclock_vm_paused(managed->vm);
 	release(managed);
 	vm_tell(managed, "resumed");
 }

@@ -37,7 +37,7 @@ void pvclock_update(struct vcpu *vcpu);
 void pvclock_set_tsc(struct vcpu *vcpu, uint64_t tsc);
 /*
  * The VM was paused and is about to run again: the records will say so, and Linux' watchdogs for
- * locked-up CPUs forgive the time. Boot CPU, no vCPU of it runs.
+ * locked-up CPUs forgive the time. Any CPU.
  */
 void pvclock_vm_paused(struct vm *vm);
 

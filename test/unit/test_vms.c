@@ -23,6 +23,7 @@
 #include "mgmt/vms.h"
 #include "test/unit/fake_clock.h"
 #include "test/unit/fake_serial.h"
+#include "vcpu/pvclock.h"
 
 /* --- What a VM is made of, without anything inside --- */
 
@@ -149,7 +150,7 @@ int platform_create(struct vm *vm, const struct platform_options *options, struc
 
 static struct {
 	struct sched_params set;
-	unsigned int paused, resumed, sets;
+	unsigned int paused, resumed, sets, clocks_told;
 } sched;
 
 int sched_set(struct vm *vm, const struct sched_params *params)
@@ -166,6 +167,14 @@ void sched_pause(struct vm *vm)
 {
 	assert_int_equal(vm->state, VM_RUNNING);
 	sched.paused++;
+}
+
+/* Before they run again. */
+void pvclock_vm_paused(struct vm *vm)
+{
+	(void)vm;
+	assert_true(sched.paused > sched.resumed);
+	sched.clocks_told++;
 }
 
 void sched_resume(struct vm *vm)
@@ -802,6 +811,7 @@ static void paused_vms_can_be_ended(void **state)
 	assert_said("vm one: resumed\r\n");
 	assert_string_equal(vms_state_name(one), "running");
 	assert_int_equal(sched.resumed, 1);
+	assert_int_equal(sched.clocks_told, 1);
 	vms_pause(one);
 	vms_stop(one);
 	assert_int_equal(sched.resumed, 2);
