@@ -13,7 +13,7 @@ struct cpu;
 struct timer {
 	void (*expired)(struct timer *timer); /* [I] runs on the queue's CPU, interrupts off */
 	uint64_t deadline_tsc;                /* [queue lock] */
-	struct cpu *cpu;                      /* [queue lock] NULL when not armed */
+	struct cpu *cpu;                      /* [a] its queue; NULL when not armed */
 	struct cpu *home;                     /* [a] where it was armed last */
 	struct timer *child, *next, *prev;    /* [queue lock] pairing heap links */
 };
@@ -45,14 +45,15 @@ uint64_t clock_wall_ns(void);
 void timer_init(struct timer *timer, void (*expired)(struct timer *));
 /*
  * (Re)arm on the calling CPU; a deadline in the past expires in the next window. Waits for a
- * callback that runs on another CPU just now.
+ * callback that runs on another CPU just now. One caller at a time for each timer, its callback
+ * aside: what that arms elsewhere is moved here.
  */
 void timer_set(struct timer *timer, uint64_t deadline_tsc);
 /* Disarm, from any CPU. When it returns, the callback is not running and will not run. */
 void timer_cancel(struct timer *timer);
 static inline bool timer_armed(const struct timer *timer)
 {
-	return timer->cpu != NULL;
+	return __atomic_load_n(&timer->cpu, __ATOMIC_RELAXED) != NULL;
 }
 
 #endif

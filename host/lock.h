@@ -21,10 +21,11 @@ static inline void spin_lock(struct spinlock *lock)
 /* Takes the lock if nobody has it or waits for it. */
 static inline bool spin_trylock(struct spinlock *lock)
 {
-	uint16_t ticket = __atomic_load_n(&lock->owner, __ATOMIC_RELAXED);
+	/* Acquire: what the last holder did is before its store of `owner`. */
+	uint16_t ticket = __atomic_load_n(&lock->owner, __ATOMIC_ACQUIRE);
 
 	return __atomic_compare_exchange_n(&lock->next, &ticket, (uint16_t)(ticket + 1), false,
-		__ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+		__ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
 static inline void spin_unlock(struct spinlock *lock)

@@ -25,7 +25,7 @@ static uint64_t shortest_gap_tsc; /* [I] */
 struct timer_queue {
 	struct spinlock lock;
 	struct timer *first;     /* [lock] the heap's root */
-	struct timer *expiring;  /* [lock] whose callback is running */
+	struct timer *expiring;  /* [a] written under the lock: whose callback is running */
 	uint64_t programmed_tsc; /* [lock] what the hardware waits for */
 	uint64_t asked_tsc;      /* [lock] when it was told: a deadline may have passed by then */
 };
@@ -119,51 +119,43 @@ static void note_lateness(struct cpu *cpu, const struct timer_queue *queue, uint
 	__atomic_store_n(&cpu->timer_late_tsc, now - due, __ATOMIC_RELAXED);
 }
 
-/* Lock the queue that an armed timer is in; NULL when it is in none. It may move meanwhile. */
-static struct timer_queue *lock_queue_of(struct timer *timer)
-{
-	for (;;) {
-		struct cpu *cpu = __atomic_load_n(&timer->cpu, __ATOMIC_ACQUIRE);
-
-		if (!cpu)
-			return NULL;
-		spin_lock(&cpu->timers->lock);
-		if (__atomic_load_n(&timer->cpu, __ATOMIC_RELAXED) == cpu)
-			return cpu->timers;
-		spin_unlock(&cpu->timers->lock);
-	}
-}
-
 void timer_init(struct timer *timer, void (*expired)(struct timer *))
 {
 	*timer = (struct timer){ .expired = expired };
 }
 
-/* Wait out a callback that runs on another CPU just now; it can only be the timer's last home. */
-static void wait_for_callback(const struct timer *timer)
+/*
+ * Take the timer out of the queue where it was armed last, the only one that it can be in. False
+ * when that queue runs its callback just now, which may arm it again.
+ */
+static bool disarm(struct timer *timer, struct cpu *home)
 {
-	const struct cpu *home = __atomic_load_n(&timer->home, __ATOMIC_ACQUIRE);
+	struct timer_queue *queue = home->timers;
+	bool running;
 
-	if (!home || home == this_cpu())
-		return;
-	while (__atomic_load_n(&home->timers->expiring, __ATOMIC_ACQUIRE) == timer)
-		__builtin_ia32_pause();
+	spin_lock(&queue->lock);
+	/* Not when it has just been armed elsewhere: then that came after this. */
+	if (__atomic_load_n(&timer->cpu, __ATOMIC_RELAXED) == home)
+		queue_remove(queue, timer);
+	running = queue->expiring == timer && home != this_cpu();
+	spin_unlock(&queue->lock);
+	return !running;
 }
 
 void timer_set(struct timer *timer, uint64_t deadline_tsc)
 {
 	struct cpu *cpu = this_cpu();
 	struct timer_queue *queue = cpu->timers;
-	struct timer_queue *old = lock_queue_of(timer);
 
-	if (old)
-		queue_remove(old, timer);
-	if (old != queue) {
-		if (old)
-			spin_unlock(&old->lock);
-		wait_for_callback(timer);
-		spin_lock(&queue->lock);
-	}
+	/*
+	 * Where it was armed last its callback may run, and arm it again there. If that was here,
+	 * it does not run, or is what calls.
+	 */
+	if (__atomic_load_n(&timer->home, __ATOMIC_RELAXED) != cpu)
+		timer_cancel(timer);
+	spin_lock(&queue->lock);
+	if (timer_armed(timer))
+		queue_remove(queue, timer);
 	timer->deadline_tsc = deadline_tsc;
 	queue->first = meld(queue->first, timer);
 	__atomic_store_n(&timer->home, cpu, __ATOMIC_RELEASE);
@@ -176,16 +168,15 @@ void timer_set(struct timer *timer, uint64_t deadline_tsc)
 
 void timer_cancel(struct timer *timer)
 {
-	/* A callback that is waited for may arm its timer again: then once more. */
-	do {
-		struct timer_queue *queue = lock_queue_of(timer);
+	struct cpu *home = __atomic_load_n(&timer->home, __ATOMIC_ACQUIRE);
 
-		if (queue) {
-			queue_remove(queue, timer);
-			spin_unlock(&queue->lock);
-		}
-		wait_for_callback(timer);
-	} while (timer_armed(timer));
+	/* On its own CPU no callback runs meanwhile, but the one that may call this. */
+	if (!home || (home == this_cpu() && !timer_armed(timer)))
+		return;
+	while (!disarm(timer, home)) {
+		while (__atomic_load_n(&home->timers->expiring, __ATOMIC_ACQUIRE) == timer)
+			__builtin_ia32_pause();
+	}
 }
 
 void timer_interrupt(void)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The scheduler, the locks and the timers under ThreadSanitizer: the sources as they are, on a
+# machine whose CPUs are threads (machine.h). One call:
+#
+#   ballast_tsan(NAME SECONDS 8 SOURCES test/tsan/tsan_NAME.c host/x.c ...)
+#
+# makes the program tsan_NAME, the test tsan.NAME, which runs that long, and tsan.NAME.long (label
+# long), which runs five minutes. `tsan_NAME SECONDS SEED` runs it by hand. GCC brings its runtime.
+include(CheckCSourceCompiles)
+set(CMAKE_REQUIRED_FLAGS -fsanitize=thread)
+check_c_source_compiles("int main(void) { return 0; }" TSAN_WORKS)
+unset(CMAKE_REQUIRED_FLAGS)
+if(NOT TSAN_WORKS)
+	message(STATUS "ThreadSanitizer not found: its tests are not built")
+endif()
+
+set(tsan_wraps)
+foreach(bits 8 16 32 64)
+	foreach(operation load store exchange fetch_add fetch_sub fetch_and fetch_or
+			compare_exchange_strong compare_exchange_weak)
+		list(APPEND tsan_wraps -Wl,--wrap=__tsan_atomic${bits}_${operation})
+	endforeach()
+endforeach()
+
+function(ballast_tsan name)
+	cmake_parse_arguments(arg "" "SECONDS" "SOURCES" ${ARGN})
+	if(NOT TSAN_WORKS)
+		return()
+	endif()
+	add_library(tsan_${name}_yield OBJECT test/tsan/yield_points.c)
+	target_include_directories(tsan_${name}_yield PRIVATE ${CMAKE_SOURCE_DIR})
+	target_compile_options(tsan_${name}_yield PRIVATE -O2 -Wall -Wextra -Werror)
+	add_executable(tsan_${name} ${arg_SOURCES} test/tsan/machine.c host/timer.c
+		$<TARGET_OBJECTS:tsan_${name}_yield>)
+	target_include_directories(tsan_${name} PRIVATE ${CMAKE_SOURCE_DIR})
+	target_compile_options(tsan_${name} PRIVATE ${BALLAST_WARNINGS} -g -O1 -fsanitize=thread
+		-fno-omit-frame-pointer -include ${CMAKE_SOURCE_DIR}/test/tsan/relax.h)
+	target_compile_definitions(tsan_${name} PRIVATE BALLAST_UNIT_TEST BALLAST_FAKE_CLOCK)
+	target_link_options(tsan_${name} PRIVATE -fsanitize=thread ${tsan_wraps})
+	# Its memory map does not suit the widest address randomization that kernels are set to.
+	set(run sh -c "setarch -R true 2>/dev/null && exec setarch -R \"$@\" || exec \"$@\"" run
+		$<TARGET_FILE:tsan_${name}>)
+	add_test(NAME tsan.${name} COMMAND ${run} ${arg_SECONDS})
+	add_test(NAME tsan.${name}.long COMMAND ${run} 300 2)
+	set_tests_properties(tsan.${name} PROPERTIES LABELS unit TIMEOUT 240 PROCESSORS 2)
+	set_tests_properties(tsan.${name}.long PROPERTIES LABELS "unit;long" TIMEOUT 600 PROCESSORS 2)
+	set_tests_properties(tsan.${name} tsan.${name}.long PROPERTIES
+		ENVIRONMENT "TSAN_OPTIONS=halt_on_error=0:exitcode=66:second_deadlock_stack=1")
+endfunction()
+
+ballast_tsan(timer SECONDS 6 SOURCES test/tsan/tsan_timer.c)
