@@ -32,10 +32,12 @@ function(ballast_guest name source_dir)
 			DEPENDS ${source} ${guest_lib}/guest.h)
 		list(APPEND objects ${object})
 	endforeach()
+	# Those of test/guest stand alone in their folder: all of them run as tests.
 	set(image ${guest_dir}/${name}.elf)
 	if(NOT source_dir STREQUAL ${CMAKE_SOURCE_DIR}/test/guest)
-		set(image ${CMAKE_BINARY_DIR}/bench/${name}.elf)
-		file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
+		get_filename_component(folder ${source_dir} NAME)
+		set(image ${CMAKE_BINARY_DIR}/${folder}/${name}.elf)
+		file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/${folder})
 	endif()
 	add_custom_command(OUTPUT ${image}
 		COMMAND ${CMAKE_LINKER} -nostdlib -static -z noexecstack --no-warn-rwx-segments
@@ -51,4 +53,8 @@ foreach(source ${guest_sources})
 	ballast_guest(${name} ${CMAKE_SOURCE_DIR}/test/guest)
 endforeach()
 ballast_guest(ops ${CMAKE_SOURCE_DIR}/test/bench)
+# What a VM gets of the machine's time beside others: these never end.
+foreach(name hog waker bully)
+	ballast_guest(${name} ${CMAKE_SOURCE_DIR}/test/guest/time)
+endforeach()
 add_custom_target(guests ALL DEPENDS ${guest_images})

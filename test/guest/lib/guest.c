@@ -151,18 +151,36 @@ static size_t length_of(const char *s)
 	return length;
 }
 
-bool guest_has_word(const char *word)
+/* What follows the word on the command line; NULL when it is not there. */
+static const char *behind_word(const char *word)
 {
 	const struct multiboot_info *info = (const void *)multiboot_info;
 	size_t length = length_of(word);
 
 	if (!(info->flags & MULTIBOOT_INFO_COMMAND_LINE))
-		return false;
+		return NULL;
 	for (const char *at = (const char *)(uint64_t)info->command_line; *at; at++) {
 		if (length_of(at) >= length && !memcmp(at, word, length))
-			return true;
+			return at + length;
 	}
-	return false;
+	return NULL;
+}
+
+bool guest_has_word(const char *word)
+{
+	return behind_word(word) != NULL;
+}
+
+uint64_t guest_number(const char *word, uint64_t otherwise)
+{
+	const char *at = behind_word(word);
+	uint64_t number = 0;
+
+	if (!at)
+		return otherwise;
+	for (; *at >= '0' && *at <= '9'; at++)
+		number = number * 10 + (*at - '0');
+	return number;
 }
 
 bool guest_cpu_is_lax(void)
@@ -279,20 +297,41 @@ void pic_init(void)
 #define PM_TIMER_PORT 0x608
 #define PM_TIMER_HZ 3579545ULL
 
+/*
+ * Both clocks at one moment: of several tries the one that took least, for the host may take the
+ * CPU away between the two.
+ */
+static void read_clocks(uint32_t *pm_timer, uint64_t *tsc)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (unsigned int i = 0; i < 8; i++) {
+		uint64_t start = rdtsc();
+		uint32_t count = in32(PM_TIMER_PORT);
+		uint64_t took = rdtsc() - start;
+
+		if (took >= least)
+			continue;
+		least = took;
+		*pm_timer = count;
+		*tsc = start + took / 2;
+	}
+}
+
 uint64_t guest_tsc_hz(void)
 {
 	static uint64_t hz;
-	uint32_t start, elapsed;
-	uint64_t tsc;
+	uint32_t start, now, elapsed;
+	uint64_t start_tsc, tsc;
 
 	if (hz)
 		return hz;
-	start = in32(PM_TIMER_PORT);
-	tsc = rdtsc();
-	do
-		elapsed = (in32(PM_TIMER_PORT) - start) & 0xffffff;
-	while (elapsed < PM_TIMER_HZ / 200);
-	hz = (rdtsc() - tsc) * PM_TIMER_HZ / elapsed;
+	read_clocks(&start, &start_tsc);
+	do {
+		read_clocks(&now, &tsc);
+		elapsed = (now - start) & 0xffffff;
+	} while (elapsed < PM_TIMER_HZ / 200);
+	hz = (tsc - start_tsc) * PM_TIMER_HZ / elapsed;
 	return hz;
 }
 

@@ -44,6 +44,8 @@ int guest_failures(void);
 bool guest_cpu_is_lax(void);
 /* Does the word stand on the command line? */
 bool guest_has_word(const char *word);
+/* The decimal number that follows `word`, such as "count="; `otherwise` when the word is not there. */
+uint64_t guest_number(const char *word, uint64_t otherwise);
 
 /* IDT with all 256 vectors; unexpected exceptions end the guest with a dump. */
 void guest_idt_init(void);
