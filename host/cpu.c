@@ -63,6 +63,19 @@ void cpu_kick(struct cpu *cpu)
 		apic_send(cpu->apic_id, IRQ_VECTOR_KICK);
 }
 
+void cpu_notify(struct cpu *cpu)
+{
+	__atomic_store_n(&cpu->work, 1, __ATOMIC_RELEASE);
+	cpu_kick(cpu);
+}
+
+bool cpu_take_work(void)
+{
+	struct cpu *cpu = this_cpu();
+
+	return cpu->work && __atomic_exchange_n(&cpu->work, 0, __ATOMIC_ACQUIRE);
+}
+
 void cpu_idle(void)
 {
 	/*

@@ -28,6 +28,7 @@ struct cpu {
 	void *hw_data;         /* [I] the vendor's own per-CPU record */
 	void *sched;           /* [I] the scheduler's per-CPU record */
 	volatile uint32_t kick; /* [a] set by cpu_kick(), cleared by the kicked CPU */
+	uint32_t work;         /* [a] set by cpu_notify(), cleared by cpu_take_work() */
 	bool online;           /* [a] */
 	hpa_t stack_top;       /* [I] */
 	uint64_t nmi_count;    /* own CPU */
@@ -59,6 +60,13 @@ struct cpu *cpu_by_id(unsigned int id);       /* NULL beyond cpu_count() */
 
 /* Make `cpu` leave the guest or its idle halt and look at its work. Any CPU. */
 void cpu_kick(struct cpu *cpu);
+/*
+ * The same, and what the CPU does besides running guests has something to do: on the boot CPU, the
+ * operator's side. A kick alone is the scheduler's. Any CPU.
+ */
+void cpu_notify(struct cpu *cpu);
+/* Was this CPU notified since the last call? What the notifier wrote before is then visible. */
+bool cpu_take_work(void);
 
 /* Halt until an interrupt has been served. Interrupts are off again on return. */
 void cpu_idle(void);

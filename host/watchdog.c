@@ -191,7 +191,7 @@ static void tell(struct watch *watch, enum watch_news news)
 	if (watch->ward->id == 0 && news == NEWS_STUCK)
 		print_here(watch);
 	else
-		cpu_kick(cpu_by_id(0));
+		cpu_notify(cpu_by_id(0));
 }
 
 void watchdog_poll(void)

@@ -14,7 +14,7 @@ struct console_state console;
 
 void console_poll_soon(void)
 {
-	cpu_kick(cpu_by_id(0));
+	cpu_notify(cpu_by_id(0));
 }
 
 /* The serial port received something or has room; in irq_window(), so no lock is held here. */

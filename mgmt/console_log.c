@@ -3,6 +3,7 @@
 #include "mgmt/console_log.h"
 
 #include "host/clock.h"
+#include "host/cpu.h"
 #include "host/lock.h"
 #include "host/log.h"
 #include "lib/printf.h"
@@ -27,6 +28,7 @@ struct allowance {
 
 static struct spinlock limit_lock;
 static struct allowance allowances[CONFIG_MAX_VMS]; /* [limit_lock] */
+static uint32_t guests_left_out;                    /* [a] some allowance's left_out is not 0 */
 static uint32_t trace_left_out;                     /* [a] */
 static uint64_t report_ns, trace_report_ns;         /* boot CPU */
 
@@ -76,14 +78,17 @@ static bool may_show(const char *line)
 	else if (allowance)
 		allowance->left_out++;
 	spin_unlock(&limit_lock);
+	if (!may && !__atomic_exchange_n(&guests_left_out, 1, __ATOMIC_RELAXED))
+		cpu_notify(cpu_by_id(0));
 	return may;
 }
 
 static void show(const char *line)
 {
 	if (strncmp(line, TRACE_PREFIX, strlen(TRACE_PREFIX)) == 0) {
-		if (!console_line_if_idle(line))
-			__atomic_fetch_add(&trace_left_out, 1, __ATOMIC_RELAXED);
+		if (!console_line_if_idle(line) &&
+			!__atomic_fetch_add(&trace_left_out, 1, __ATOMIC_RELAXED))
+			cpu_notify(cpu_by_id(0));
 	} else if (may_show(line)) {
 		console_line(line);
 	}
@@ -110,6 +115,7 @@ static void report_guests(void)
 	char name[CONFIG_NAME_BYTES];
 	unsigned int count;
 
+	__atomic_store_n(&guests_left_out, 0, __ATOMIC_RELAXED);
 	for (size_t i = 0; i < CONFIG_MAX_VMS && allowances[i].name[0]; i++)
 		if (take_left_out(&allowances[i], name, &count))
 			console_linef("(%u lines about vm %s were left out; `log` has the last)",
@@ -130,7 +136,7 @@ static void report_trace(void)
 
 uint64_t console_log_poll(void)
 {
-	uint64_t now = clock_now_ns();
+	uint64_t now = clock_now_ns(), again = 0;
 
 	if (now >= report_ns) {
 		report_guests();
@@ -140,6 +146,9 @@ uint64_t console_log_poll(void)
 		report_trace();
 		trace_report_ns = now + TRACE_REPORT_NS;
 	}
-	/* Nobody waits for these: the next event is soon enough, unless a trace floods. */
-	return trace_left_out ? trace_report_ns : 0;
+	if (guests_left_out)
+		again = report_ns;
+	if (trace_left_out && (!again || trace_report_ns < again))
+		again = trace_report_ns;
+	return again;
 }

@@ -34,7 +34,7 @@ static void wake(struct timer *timer)
 {
 	(void)timer;
 	wake_ns = 0;
-	cpu_kick(this_cpu());
+	cpu_notify(this_cpu());
 }
 
 static void print_line(const char *line)
@@ -146,8 +146,10 @@ void mgmt_main(void)
 	if (vms_init(config))
 		panic("no memory for the list of VMs");
 	vms_autostart();
+	cpu_notify(this_cpu());
 	for (;;) {
-		wake_at(poll_all());
+		if (cpu_take_work())
+			wake_at(poll_all());
 		sched_run(this_cpu());
 	}
 }

@@ -25,7 +25,7 @@ static void leave_for_good(struct vcpu *vcpu)
 	vcpu_load(NULL);
 	sched_unplace(vcpu);
 	__atomic_store_n(&vcpu->state, VCPU_STOPPED, __ATOMIC_RELEASE);
-	cpu_kick(cpu_by_id(0));
+	cpu_notify(cpu_by_id(0));
 }
 
 static void receive_init(struct vcpu *vcpu)

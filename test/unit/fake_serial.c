@@ -130,7 +130,7 @@ struct cpu *cpu_by_id(unsigned int id)
 	return id == 0 ? &boot_cpu : NULL;
 }
 
-void cpu_kick(struct cpu *cpu)
+void cpu_notify(struct cpu *cpu)
 {
 	REQUIRE(cpu == &boot_cpu);
 	kicks++;

@@ -30,7 +30,7 @@ struct cpu *cpu_by_id(unsigned int id)
 	return id ? NULL : &cpu;
 }
 
-void cpu_kick(struct cpu *which)
+void cpu_notify(struct cpu *which)
 {
 	which->kick = 1;
 }
@@ -39,7 +39,7 @@ void cpu_kick(struct cpu *which)
 void irq_window(void)
 {
 	windows++;
-	cpu_kick(&cpu);
+	cpu_notify(&cpu);
 }
 
 void log_line(const char *format, ...)

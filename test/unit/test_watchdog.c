@@ -43,7 +43,7 @@ struct cpu *cpu_by_id(unsigned int id)
 	return id < count ? &cpus[id] : NULL;
 }
 
-void cpu_kick(struct cpu *cpu)
+void cpu_notify(struct cpu *cpu)
 {
 	assert_int_equal(cpu->id, 0);
 	kicks++;
