@@ -29,7 +29,7 @@ ENDINGS = {
     "triple": r"stopped: triple fault",
 }
 # Guests that run with more than one vCPU: a VM for each number, called GUEST-NUMBER.
-VCPUS = {"sipi": (1, 2, 4)}
+VCPUS = {"pv": (1, 2), "sipi": (1, 2, 4)}
 BENCH_WORDS = {"qemu-svm": "lax qemu-svm"}  # see guest_cpu_is_lax(); else the bench's name
 
 
