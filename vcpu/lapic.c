@@ -173,6 +173,8 @@ void lapic_accept(struct vcpu *vcpu, uint8_t vector)
 
 	__atomic_fetch_and(&lapic->irr[WORD(vector)], ~MASK(vector), __ATOMIC_RELAXED);
 	lapic->isr[WORD(vector)] |= MASK(vector);
+	if (unlikely(lapic->timer_held))
+		lapic_timer_go_on(lapic);
 	/* Only a higher class than what is in service gets here. */
 	__atomic_store_n(&lapic->in_service, vector, __ATOMIC_RELAXED);
 	if (pv_record_enabled(&vcpu->pv.eoi) && end_matters_not(lapic, vector))

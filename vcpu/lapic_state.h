@@ -89,6 +89,7 @@ struct lapic {
 	uint32_t timer_divide;             /* the register */
 	uint8_t timer_shift;               /* log2 of the divisor */
 	uint64_t timer_expiry_tsc;         /* one-shot, periodic: host TSC; 0 when stopped */
+	bool timer_held;                   /* periodic: it need not expire now; see lapic_timer.c */
 	uint64_t timer_deadline;           /* TSC-deadline mode: the MSR */
 };
 
@@ -148,6 +149,8 @@ void lapic_timer_write_initial(struct lapic *lapic, uint32_t count);
 void lapic_timer_write_divide(struct lapic *lapic, uint32_t value);
 /* The LVT entry is about to change to this. */
 void lapic_timer_write_lvt(struct lapic *lapic, uint32_t value);
+/* It was held, and the guest has taken what waited: from the next period on it expires again. */
+void lapic_timer_go_on(struct lapic *lapic);
 uint32_t lapic_timer_current(const struct lapic *lapic);
 uint64_t lapic_timer_read_deadline(const struct lapic *lapic);
 void lapic_timer_write_deadline(struct lapic *lapic, uint64_t deadline);

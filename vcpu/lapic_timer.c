@@ -3,6 +3,10 @@
  * The LAPIC's timer (Intel SDM vol. 3, "APIC Timer"): one-shot and periodic count down from the
  * initial count at LAPIC_TIMER_HZ divided; TSC-deadline compares the guest's TSC. Only the moment
  * of expiry is kept, in host TSC; the current count is computed from it.
+ *
+ * A periodic timer that the guest does not listen to, because its last interrupt still waits or it
+ * is masked, is held: no timer of the host is armed until the guest takes the interrupt or writes
+ * the LVT. What a vCPU asked for would otherwise cost others their time while it does not run.
  */
 #include "vcpu/lapic_state.h"
 
@@ -33,6 +37,7 @@ static void cancel(struct lapic *lapic)
 
 static void arm(struct lapic *lapic, uint64_t expiry_tsc)
 {
+	lapic->timer_held = false;
 	lapic->timer_expiry_tsc = expiry_tsc;
 	timer_set(&lapic->timer, expiry_tsc);
 }
@@ -41,6 +46,7 @@ void lapic_timer_stop(struct lapic *lapic)
 {
 	lapic->timer_expiry_tsc = 0;
 	lapic->timer_deadline = 0;
+	lapic->timer_held = false;
 	/* Even when it is not armed: a stopped vCPU's CPU may be in the callback just now. */
 	timer_cancel(&lapic->timer);
 }
@@ -57,6 +63,21 @@ static void arm_next_period(struct lapic *lapic)
 	arm(lapic, expiry);
 }
 
+/* Would another interrupt of the timer be news to the guest? */
+static bool listens(const struct lapic *lapic)
+{
+	uint32_t lvt = lapic->lvt[LVT_TIMER];
+	uint8_t vector = lvt & LVT_VECTOR;
+
+	return !(lvt & LVT_MASKED) && vector >= LAPIC_FIRST_VECTOR &&
+		!(lapic_load_word(&lapic->irr[vector / 64]) & BIT(vector % 64));
+}
+
+void lapic_timer_go_on(struct lapic *lapic)
+{
+	arm_next_period(lapic);
+}
+
 /* Runs on the vCPU's own CPU: that is where the timer was armed. */
 static void expired(struct timer *timer)
 {
@@ -64,10 +85,12 @@ static void expired(struct timer *timer)
 
 	if (timer_mode(lapic) == LVT_TIMER_DEADLINE)
 		lapic->timer_deadline = 0;
-	else if (timer_mode(lapic) == LVT_TIMER_PERIODIC)
+	else if (timer_mode(lapic) != LVT_TIMER_PERIODIC)
+		lapic->timer_expiry_tsc = 0;
+	else if (listens(lapic))
 		arm_next_period(lapic);
 	else
-		lapic->timer_expiry_tsc = 0;
+		lapic->timer_held = true;
 	lapic_local_interrupt(lapic, LVT_TIMER);
 }
 
@@ -128,6 +151,8 @@ void lapic_timer_write_lvt(struct lapic *lapic, uint32_t value)
 	/* From or to TSC-deadline mode disarms; one-shot and periodic share the count. */
 	if (changed & LVT_TIMER_DEADLINE)
 		lapic_timer_stop(lapic);
+	else if (lapic->timer_held)
+		lapic_timer_go_on(lapic);
 }
 
 uint64_t lapic_timer_read_deadline(const struct lapic *lapic)
