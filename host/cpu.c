@@ -3,6 +3,7 @@
 #include "host/cpu.h"
 
 #include "host/apic.h"
+#include "host/clock.h"
 #include "host/descriptor.h"
 #include "host/init.h"
 #include "host/irq.h"
@@ -76,6 +77,32 @@ bool cpu_take_work(void)
 	return cpu->work && __atomic_exchange_n(&cpu->work, 0, __ATOMIC_ACQUIRE);
 }
 
+void cpu_poke(struct cpu *cpu)
+{
+	apic_send(cpu->apic_id, IRQ_VECTOR_KICK);
+}
+
+/* Halt with interrupts on, and count the time. */
+static void halt(struct cpu *cpu)
+{
+	uint64_t since = clock_tsc();
+
+	__atomic_store_n(&cpu->idle_since_tsc, since, __ATOMIC_RELEASE);
+	__asm__ volatile("sti; hlt; cli" : : : "memory");
+	__atomic_store_n(&cpu->idle_since_tsc, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&cpu->idle_tsc, cpu->idle_tsc + (clock_tsc() - since), __ATOMIC_RELEASE);
+}
+
+uint64_t cpu_idle_tsc(const struct cpu *cpu)
+{
+	uint64_t total = __atomic_load_n(&cpu->idle_tsc, __ATOMIC_ACQUIRE);
+	uint64_t since = __atomic_load_n(&cpu->idle_since_tsc, __ATOMIC_ACQUIRE);
+	uint64_t now = clock_tsc();
+
+	/* A halt that ends just now may be missed until the next look. */
+	return total + (since && now > since ? now - since : 0);
+}
+
 void cpu_idle(void)
 {
 	/*
@@ -84,7 +111,7 @@ void cpu_idle(void)
 	 */
 	if (!__atomic_load_n(&this_cpu()->kick, __ATOMIC_ACQUIRE)) {
 		__atomic_store_n(&this_cpu()->idle, true, __ATOMIC_RELAXED);
-		__asm__ volatile("sti; hlt; cli" : : : "memory");
+		halt(this_cpu());
 		__atomic_store_n(&this_cpu()->idle, false, __ATOMIC_RELAXED);
 	} else {
 		irq_window();

@@ -41,6 +41,8 @@ struct cpu {
 	uint32_t guest_vcpu;    /* own CPU: with guest_name */
 	uint64_t timer_late_tsc; /* [a] own CPU writes: how late its timer was served, at most */
 	uint64_t timer_late_at_tsc; /* [a] when that was */
+	uint64_t idle_tsc;       /* [a] own CPU writes: time halted, but for the present halt */
+	uint64_t idle_since_tsc; /* [a] own CPU writes: halted since then; 0: it is not */
 };
 
 #ifdef BALLAST_UNIT_TEST
@@ -68,8 +70,17 @@ void cpu_notify(struct cpu *cpu);
 /* Was this CPU notified since the last call? What the notifier wrote before is then visible. */
 bool cpu_take_work(void);
 
+/*
+ * Interrupt `cpu`, which runs a guest, for a moment: the guest leaves, and comes back unless there
+ * is something to do. Any other CPU.
+ */
+void cpu_poke(struct cpu *cpu);
+
 /* Halt until an interrupt has been served. Interrupts are off again on return. */
 void cpu_idle(void);
+
+/* How long the CPU has halted in cpu_idle() so far; any CPU. */
+uint64_t cpu_idle_tsc(const struct cpu *cpu);
 
 /* Let pending interrupts (timers among them) be served: the only place they are, besides idle. */
 void irq_window(void);

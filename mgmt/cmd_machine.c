@@ -9,6 +9,7 @@
 #include "mgmt/banner.h"
 #include "mgmt/commands.h"
 #include "mgmt/console.h"
+#include "mgmt/cpu_load.h"
 #include "mgmt/mgmt.h"
 #include "mgmt/text.h"
 #include "mgmt/vms.h"
@@ -19,7 +20,7 @@
 #define LOG_LINE_BYTES 208
 #define LOG_MOST_LINES 1024
 /* Of a large machine, the CPUs that have vCPUs. */
-#define CPU_ROWS 16
+#define CPU_ROWS 64
 
 static void mem_row(const char *what, uint64_t bytes)
 {
@@ -62,6 +63,18 @@ static void print_feature(const char *format, ...)
 	console_print("  %s\n", line);
 }
 
+static void show_cpu(const struct cpu *cpu)
+{
+	struct sched_occupant occupant;
+	char who[sizeof(occupant.vm_name) + 24] = "";
+
+	if (sched_occupant(cpu, &occupant))
+		snprintf(who, sizeof(who), "; now %s/%u", occupant.vm_name, occupant.vcpu_id);
+	console_print("  cpu %-3u  APIC id %u, load %u%%, %u vCPU%s placed there%s\n", cpu->id,
+		cpu->apic_id, cpu_load_percent(cpu->id), sched_placed(cpu),
+		sched_placed(cpu) == 1 ? "" : "s", who);
+}
+
 void cmd_cpu(const struct shell_call *call)
 {
 	char model[CPU_MODEL_BYTES];
@@ -73,11 +86,8 @@ void cmd_cpu(const struct shell_call *call)
 		(unsigned long long)(clock_tsc_hz / 1000), apic_is_x2apic() ? "x2APIC" : "xAPIC",
 		apic_has_tsc_deadline() ? "TSC deadline" : "APIC count");
 	for (unsigned int id = 0; id < cpu_count(); id++) {
-		const struct cpu *cpu = cpu_by_id(id);
-
-		if (cpu_count() <= CPU_ROWS || sched_placed(cpu))
-			console_print("  cpu %-3u  APIC id %u, runs %u vCPU%s\n", id, cpu->apic_id,
-				sched_placed(cpu), sched_placed(cpu) == 1 ? "" : "s");
+		if (cpu_count() <= CPU_ROWS || sched_placed(cpu_by_id(id)))
+			show_cpu(cpu_by_id(id));
 	}
 	if (!hw)
 		return;

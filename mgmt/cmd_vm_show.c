@@ -9,14 +9,21 @@
 #include "mgmt/vms.h"
 #include "vcpu/sched.h"
 
+static void show_file(const char *what, const char *path, const char *words)
+{
+	char slashes[CONFIG_PATH_BYTES];
+
+	config_path_slashes(path, slashes);
+	console_print("  %s    %s %s\n", what, slashes, words);
+}
+
 static void show_configuration(const struct vm_config *config)
 {
-	console_print("  kernel    %s\n", config->kernel);
+	show_file("kernel", config->kernel, "");
 	if (config->initrd)
-		console_print("  initrd    %s\n", config->initrd);
+		show_file("initrd", config->initrd, "");
 	for (size_t i = 0; i < config->module_count; i++)
-		console_print("  module    %s %s\n", config->modules[i].path,
-			config->modules[i].words);
+		show_file("module", config->modules[i].path, config->modules[i].words);
 	if (config->cmdline[0])
 		console_print("  cmdline   %s\n", config->cmdline);
 }

@@ -167,7 +167,8 @@ static void confess(void)
 	char line[CONSOLE_LINE_BYTES];
 	uint32_t lost = console.queue.lost;
 
-	if (!lost || console.mode == MODE_SCREEN || queue_room(&console.queue) < CONSOLE_ANSWER_BYTES)
+	if (!lost || console.mode == MODE_SCREEN ||
+		queue_room(&console.queue) < CONSOLE_ANSWER_BYTES)
 		return;
 	console.queue.lost = 0;
 	snprintf(line, sizeof(line), "(%u lines were not shown: the console is too slow)", lost);

@@ -12,6 +12,7 @@
 #include "mgmt/config.h"
 #include "mgmt/console.h"
 #include "mgmt/console_log.h"
+#include "mgmt/cpu_load.h"
 #include "mgmt/shell.h"
 #include "mgmt/vms.h"
 #include "vcpu/hw.h"
@@ -65,6 +66,18 @@ static void print_banner(void)
 	log_note("Ballast %s on %s, firmware %s", BALLAST_VERSION, model, machine.firmware);
 }
 
+static void check_loaded(const char *path)
+{
+	const struct machine_file *file = machine_find_file(path);
+	char slashes[CONFIG_PATH_BYTES];
+
+	config_path_slashes(path, slashes);
+	if (!file || file->error)
+		log_line("ballast.conf: the file to load %s %s", slashes, !file ?
+			"is one file too many" : file->error == -ENOENT ?
+			"is not on the boot volume" : "could not be read");
+}
+
 /* What is wrong costs single VMs; a configuration without any still gives a shell. */
 static void read_config(void)
 {
@@ -81,6 +94,8 @@ static void read_config(void)
 		log_line("%s", config->diagnostics[i].text);
 	if (config->diagnostics_lost)
 		log_line("ballast.conf: %zu more mistakes", config->diagnostics_lost);
+	for (size_t i = 0; i < config->ballast.load_count; i++)
+		check_loaded(config->ballast.loads[i]);
 	if (!config->vm_count)
 		log_line("ballast.conf: no [vm NAME] section: there are no VMs");
 }
@@ -121,6 +136,7 @@ static uint64_t poll_all(void)
 	poll_end();
 	again = sooner(again, console_poll());
 	again = sooner(again, console_log_poll());
+	again = sooner(again, cpu_load_poll());
 	return end.wanted ? sooner(again, end.limit_ns) : again;
 }
 

@@ -56,6 +56,9 @@ static const struct shell_command commands[] = {
 		"the serial line can take; the rest is counted. All go to the log, of which the "
 		"last 256 lines are kept.",
 		cmd_trace},
+	{{"top"}, {ARGUMENT_NUMBER}, "[N]", "who uses the CPUs, each second; q ends it",
+		"Shares are of one CPU; the exits are those of the last second. With a number it "
+		"ends after so many seconds.", cmd_top},
 	{{"mem"}, {0}, "", "the machine's memory, and who has it", NULL, cmd_mem},
 	{{"cpu"}, {0}, "", "the machine's CPUs, their features, and what is used", NULL, cmd_cpu},
 	{{"log"}, {ARGUMENT_NUMBER}, "[LINES]", "the last lines of the log: 20, or so many",

@@ -15,15 +15,18 @@ static bool is_key(const char *typed, const char *key)
 	return strncmp(typed, key, length) == 0 && typed[length] == '=';
 }
 
-/* NULL after the last. */
+/* A file in memory; NULL after the last. */
 static const char *file(size_t index)
 {
 	static char slashes[CONFIG_PATH_BYTES];
 
-	if (index >= machine.file_count)
-		return NULL;
-	config_path_slashes(machine.files[index].path, slashes);
-	return slashes;
+	for (size_t i = 0; i < machine.file_count; i++) {
+		if (machine.files[i].error || index--)
+			continue;
+		config_path_slashes(machine.files[i].path, slashes);
+		return slashes;
+	}
+	return NULL;
 }
 
 static const char *value(const char *typed, size_t index)

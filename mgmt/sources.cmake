@@ -36,6 +36,7 @@ set(MGMT_SHELL_SOURCES
 	mgmt/ansi.c
 	mgmt/banner.c
 	mgmt/cmd_machine.c
+	mgmt/cmd_top.c
 	mgmt/cmd_vm.c
 	mgmt/cmd_vm_show.c
 	mgmt/console.c
@@ -44,6 +45,7 @@ set(MGMT_SHELL_SOURCES
 	mgmt/console_port.c
 	mgmt/console_queue.c
 	mgmt/console_screen.c
+	mgmt/cpu_load.c
 	mgmt/lineedit.c
 	mgmt/lineedit_complete.c
 	mgmt/mgmt.c
@@ -56,6 +58,7 @@ set(MGMT_SHELL_SOURCES
 	mgmt/vm_build.c
 	mgmt/vm_dump.c
 	mgmt/vm_life.c
+	mgmt/vm_load.c
 	mgmt/vms.c
 )
 list(APPEND MGMT_SOURCES ${MGMT_SHELL_SOURCES})

@@ -135,6 +135,7 @@ uint64_t vms_poll(void)
 static int say_files(const char *key, const char *path, char *why, size_t size)
 {
 	char slashes[CONFIG_PATH_BYTES];
+	const char *before = "are: ";
 	size_t used;
 
 	if (path) {
@@ -143,22 +144,29 @@ static int say_files(const char *key, const char *path, char *why, size_t size)
 	} else {
 		snprintf(why, size, "it needs a %s; in memory there ", key);
 	}
-	used = strlen(why);
-	snprintf(why + used, size - used, machine.file_count ? "are: " : "are no files");
-	for (size_t i = 0; i < machine.file_count && (used = strlen(why)) + 8 < size; i++) {
+	for (size_t i = 0; i < machine.file_count; i++) {
+		if (machine.files[i].error)
+			continue;
+		used = strlen(why);
 		config_path_slashes(machine.files[i].path, slashes);
 		if (used + strlen(slashes) + 8 >= size) {
 			snprintf(why + used, size - used, ", ...");
 			break;
 		}
-		snprintf(why + used, size - used, "%s%s", i ? ", " : "", slashes);
+		snprintf(why + used, size - used, "%s%s", before, slashes);
+		before = ", ";
 	}
+	used = strlen(why);
+	if (before[0] != ',')
+		snprintf(why + used, size - used, "are no files");
 	return -ENOENT;
 }
 
 static int check_file(const char *key, const char *path, char *why, size_t size)
 {
-	return path && machine_find_file(path) ? 0 : say_files(key, path, why, size);
+	const struct machine_file *file = path ? machine_find_file(path) : NULL;
+
+	return file && !file->error ? 0 : say_files(key, path, why, size);
 }
 
 static int check_files(const struct vm_config *config, char *why, size_t size)

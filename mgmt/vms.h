@@ -19,6 +19,7 @@ enum vm_wish { WISH_NONE, WISH_STOP, WISH_RESET, WISH_DESTROY };
 
 /* What top knows of a VM's past: counters at its last refresh. */
 struct vm_sample {
+	uint64_t at_ns;
 	uint64_t run_ns, steal_ns;
 	uint64_t started_ns;          /* of the run they belong to */
 	uint64_t exits[EXIT_KINDS];

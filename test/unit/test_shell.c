@@ -70,6 +70,7 @@ HANDLER(cmd_vm_resume)
 HANDLER(cmd_vm_destroy)
 HANDLER(cmd_vm_console)
 HANDLER(cmd_trace)
+HANDLER(cmd_top)
 HANDLER(cmd_mem)
 HANDLER(cmd_cpu)
 HANDLER(cmd_log)
@@ -239,7 +240,7 @@ static const char *offered(const char *line)
 static void tab_offers_what_may_follow(void **state)
 {
 	(void)state;
-	assert_string_equal(offered(""), "vm trace mem cpu log version poweroff reboot help ");
+	assert_string_equal(offered(""), "vm trace top mem cpu log version poweroff reboot help ");
 	assert_string_equal(offered("vm "), VM_WORDS);
 	assert_string_equal(offered("vm start "), "debian debug win ");
 	assert_string_equal(offered("vm  stop  "), "debian debug win ");
@@ -249,7 +250,7 @@ static void tab_offers_what_may_follow(void **state)
 	assert_string_equal(offered("trace debian "), "off on ");
 	assert_string_equal(offered("trace debian on "), "");
 	assert_string_equal(offered("log "), "");
-	assert_string_equal(offered("help "), "vm trace mem cpu log version poweroff reboot help ");
+	assert_string_equal(offered("help "), "vm trace top mem cpu log version poweroff reboot help ");
 	assert_string_equal(offered("help vm "), VM_WORDS);
 	assert_string_equal(offered("help mem "), "");
 	assert_string_equal(offered("nothing "), "");
@@ -274,9 +275,11 @@ static const char *offered_at(const char *line, size_t start)
 static void tab_offers_settings(void **state)
 {
 	(void)state;
-	machine.file_count = 2;
+	machine.file_count = 3;
 	strcpy(machine.files[0].path, "\\a\\vmlinuz");
-	strcpy(machine.files[1].path, "\\b");
+	strcpy(machine.files[1].path, "\\unreadable");
+	machine.files[1].error = -EIO;
+	strcpy(machine.files[2].path, "\\b");
 	assert_string_equal(offered("vm create "), "");
 	assert_string_equal(offered("vm create x "), KEYS "like= ");
 	assert_string_equal(offered("vm create x a=1 b=2 c=3 d=4 e=5 f=6 g=7 h=8 "), KEYS "like= ");

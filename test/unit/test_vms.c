@@ -262,9 +262,11 @@ static int setup(void **state)
 	(void)state;
 	memset(&fake, 0, sizeof(fake));
 	memset(&sched, 0, sizeof(sched));
-	machine.file_count = 2;
+	machine.file_count = 3;
 	strcpy(machine.files[0].path, "\\k");
-	strcpy(machine.files[1].path, "\\tiny\\i");
+	strcpy(machine.files[1].path, "\\unreadable");
+	machine.files[1].error = -EIO;
+	strcpy(machine.files[2].path, "\\tiny\\i");
 	fake.free_frames = MIB(1024) / PAGE_SIZE;
 	log_text[0] = '\0';
 	hw = &some_hw;
@@ -700,6 +702,8 @@ static void creation_names_the_mistake(void **state)
 		"expected 1 to 31 letters, digits, '-', '_' or '.'");
 	assert_refused("x", "", "it needs a kernel; in memory there are: /k, /tiny/i");
 	assert_refused("x", "kernel=/K2", "kernel /K2 is not in memory; there are: /k, /tiny/i");
+	assert_refused("x", "kernel=/unreadable", "kernel /unreadable is not in memory; there are: "
+		"/k, /tiny/i");
 	assert_refused("x", "kernel=/k initrd=/no", "initrd /no is not in memory; there are: /k, "
 		"/tiny/i");
 	assert_refused("x", "kernel=/k memory=lots", "memory 'lots' is not a size; expected a number "

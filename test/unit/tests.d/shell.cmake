@@ -12,3 +12,5 @@ ballast_unit_test(vms SOURCES test/unit/test_vms.c test/unit/fake_serial.c test/
 	mgmt/ansi.c ${CONSOLE_SOURCES} mgmt/text.c mgmt/vm_dump.c
 	mgmt/vm_build.c mgmt/vm_life.c mgmt/vms.c ${CONFIG_SOURCES}
 	DEFINITIONS BALLAST_FAKE_CLOCK)
+ballast_unit_test(top SOURCES test/unit/test_top.c test/unit/fake_clock.c mgmt/cmd_top.c mgmt/text.c
+	mgmt/vm_load.c DEFINITIONS BALLAST_FAKE_CLOCK)
