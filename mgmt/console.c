@@ -9,6 +9,9 @@
 #include "mgmt/console_state.h"
 
 #define FLUSH_NS NS_PER_SEC
+/* Of a flood of lines not each is followed by a prompt: after so much silence, or in such steps. */
+#define PROMPT_QUIET_NS (50 * NS_PER_MS)
+#define PROMPT_STEP_NS (500 * NS_PER_MS)
 
 struct console_state console;
 
@@ -59,6 +62,7 @@ bool console_put_line(const char *line)
 		console.queue.lost++;
 	if (put && console.prompt) {
 		console.prompt = false;
+		console.prompt_lost_ns = clock_now_ns();
 		console_poll_soon();
 	}
 	queue_pump(&console.queue);
@@ -95,6 +99,9 @@ bool console_line_if_idle(const char *line)
 		CONSOLE_QUEUE_BYTES - queue_room(&console.queue) < CONSOLE_IDLE_BYTES &&
 		serial_write_pending() < CONSOLE_IDLE_BYTES)
 		put = console_put_line(line);
+	if (put)
+		console.prompt_after_ns = MIN(clock_now_ns() + PROMPT_QUIET_NS,
+			console.prompt_lost_ns + PROMPT_STEP_NS);
 	spin_unlock(&console.lock);
 	return put;
 }

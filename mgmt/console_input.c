@@ -91,14 +91,14 @@ static void give_typed(void)
 
 /*
  * The prompt stands again where the line editor has lost its row. False while there is none:
- * earlier answers fill the queue.
+ * earlier answers fill the queue, or, if nothing was typed, more lines may follow.
  */
-static bool show_prompt(void)
+static bool show_prompt(bool typed)
 {
 	bool shown, draw;
 
 	spin_lock(&console.lock);
-	draw = console_wants_prompt();
+	draw = console_wants_prompt() && (typed || clock_now_ns() >= console.prompt_after_ns);
 	if (draw && !console.queue.at_start)
 		queue_put(&console.queue, "\r\n", 2);
 	if (draw)
@@ -115,7 +115,7 @@ static void serve_input(void)
 	while (input.head != input.tail) {
 		uint8_t byte = input.ring[input.tail % INPUT_RING];
 
-		if (console.mode == MODE_SHELL && !show_prompt())
+		if (console.mode == MODE_SHELL && !show_prompt(true))
 			return;
 		input.tail++;
 		switch (console.mode) {
@@ -168,7 +168,8 @@ uint64_t console_serve_input(uint64_t now_ns)
 		/* While it lasts nobody is attached. */
 		again = now_ns + SETTLE_QUIET_NS / 4;
 	}
-	show_prompt();
+	if (!show_prompt(false) && now_ns < console.prompt_after_ns)
+		again = again ? MIN(again, console.prompt_after_ns) : console.prompt_after_ns;
 	return again;
 }
 

@@ -19,34 +19,23 @@
 #define REPORT_NS (5 * NS_PER_SEC)
 #define TRACE_REPORT_NS NS_PER_SEC
 
+/* Guests with lines of late. When so many names share a place, they share an allowance, too. */
+#define ALLOWANCES 256
+#define PROBES 8
+
 struct allowance {
-	char name[CONFIG_NAME_BYTES]; /* "": free */
+	char name[CONFIG_NAME_BYTES]; /* whose it was last */
 	uint64_t refilled_ns;
 	unsigned int used;
 	unsigned int left_out;
 };
 
 static struct spinlock limit_lock;
-static struct allowance allowances[CONFIG_MAX_VMS]; /* [limit_lock] */
+/* By a hash of the name; a slot whose time is up is free for another name. [limit_lock] */
+static struct allowance allowances[ALLOWANCES];
 static uint32_t guests_left_out;                    /* [a] some allowance's left_out is not 0 */
 static uint32_t trace_left_out;                     /* [a] */
 static uint64_t report_ns, trace_report_ns;         /* boot CPU */
-
-/* Under the lock. NULL when there are more names than VMs can have. */
-static struct allowance *find_allowance(const char *name, size_t length)
-{
-	for (size_t i = 0; i < CONFIG_MAX_VMS; i++) {
-		struct allowance *allowance = &allowances[i];
-
-		if (!allowance->name[0]) {
-			memcpy(allowance->name, name, length);
-			return allowance;
-		}
-		if (strlen(allowance->name) == length && memcmp(allowance->name, name, length) == 0)
-			return allowance;
-	}
-	return NULL;
-}
 
 /* Under the lock: as many lines as time has earned are forgiven. */
 static void refill(struct allowance *allowance, uint64_t now_ns)
@@ -55,6 +44,37 @@ static void refill(struct allowance *allowance, uint64_t now_ns)
 
 	allowance->used -= (unsigned int)MIN(earned, (uint64_t)allowance->used);
 	allowance->refilled_ns += earned * REFILL_NS;
+}
+
+static size_t hash(const char *name, size_t length)
+{
+	size_t sum = 5381;
+
+	while (length--)
+		sum = sum * 33 + (unsigned char)*name++;
+	return sum;
+}
+
+/* Under the lock. */
+static struct allowance *find_allowance(const char *name, size_t length, uint64_t now_ns)
+{
+	size_t start = hash(name, length);
+	struct allowance *unused = NULL;
+
+	for (size_t i = 0; i < PROBES; i++) {
+		struct allowance *allowance = &allowances[(start + i) % ALLOWANCES];
+
+		refill(allowance, now_ns);
+		if (strlen(allowance->name) == length && memcmp(allowance->name, name, length) == 0)
+			return allowance;
+		if (!unused && !allowance->used && !allowance->left_out)
+			unused = allowance;
+	}
+	if (!unused)
+		return &allowances[start % ALLOWANCES];
+	memset(unused->name, 0, sizeof(unused->name));
+	memcpy(unused->name, name, length);
+	return unused;
 }
 
 static bool may_show(const char *line)
@@ -69,13 +89,11 @@ static bool may_show(const char *line)
 	if (!end || end == name || end - name >= CONFIG_NAME_BYTES)
 		return true;
 	spin_lock(&limit_lock);
-	allowance = find_allowance(name, (size_t)(end - name));
-	if (allowance)
-		refill(allowance, clock_now_ns());
-	may = !allowance || allowance->used < BURST_LINES;
-	if (allowance && may)
+	allowance = find_allowance(name, (size_t)(end - name), clock_now_ns());
+	may = allowance->used < BURST_LINES;
+	if (may)
 		allowance->used++;
-	else if (allowance)
+	else
 		allowance->left_out++;
 	spin_unlock(&limit_lock);
 	if (!may && !__atomic_exchange_n(&guests_left_out, 1, __ATOMIC_RELAXED))
@@ -116,7 +134,7 @@ static void report_guests(void)
 	unsigned int count;
 
 	__atomic_store_n(&guests_left_out, 0, __ATOMIC_RELAXED);
-	for (size_t i = 0; i < CONFIG_MAX_VMS && allowances[i].name[0]; i++)
+	for (size_t i = 0; i < ALLOWANCES; i++)
 		if (take_left_out(&allowances[i], name, &count))
 			console_linef("(%u lines about vm %s were left out; `log` has the last)",
 				count, name);

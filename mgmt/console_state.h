@@ -28,6 +28,8 @@ struct console_state {
 	struct console_port *attached; /* [lock] changed by the boot CPU; with MODE_GUEST */
 	bool draining;                 /* [lock] all that the attached guest writes is queued */
 	bool prompt;                   /* [lock] the line editor has the last row */
+	uint64_t prompt_lost_ns;       /* [lock] since then it has not */
+	uint64_t prompt_after_ns;      /* [lock] no prompt before: more lines may follow soon */
 };
 extern struct console_state console;
 

@@ -284,6 +284,40 @@ static void long_answers_do_not_block(void **state)
 		strlen("one\r\ntwo\r\nthree\r\n") + 3 * strlen(PROMPT));
 }
 
+static void a_flood_of_lines_has_few_prompts(void **state)
+{
+	const char *at;
+	size_t prompts = 0;
+
+	(void)state;
+	/* A line in each of 5 ms. */
+	for (int i = 0; i < 400; i++) {
+		assert_true(console_line_if_idle("trace"));
+		fake_clock_advance(5 * NS_PER_MS);
+		poll();
+	}
+	for (at = fake_serial_take(); (at = strstr(at, PROMPT)); at++)
+		prompts++;
+	assert_in_range(prompts, 2, 5);
+	/* What is typed has its prompt at once; and so has silence, soon. */
+	console_line_if_idle("trace");
+	poll();
+	assert_null(strstr(fake_serial_take(), PROMPT));
+	type("x");
+	assert_non_null(strstr(fake_serial_take(), PROMPT "x"));
+	console_line_if_idle("trace");
+	poll();
+	fake_clock_advance(50 * NS_PER_MS);
+	poll();
+	assert_non_null(strstr(fake_serial_take(), PROMPT "x"));
+	type("\x15");
+	/* Other lines do not delay it. */
+	fake_serial_take();
+	console_line("vm alpha: started");
+	poll();
+	assert_non_null(strstr(fake_serial_take(), "started\r\n" PROMPT));
+}
+
 static void a_full_console_says_what_it_lost(void **state)
 {
 	char line[200];
@@ -802,10 +836,48 @@ static void a_chatty_guest_is_limited(void **state)
 	assert_non_null(strstr(fake_serial_take(), "vm alpha: once more"));
 }
 
+static size_t lines_sent(void)
+{
+	size_t lines = 0;
+
+	for (const char *at = fake_serial_take(); (at = strchr(at, '\n')); at++)
+		lines++;
+	return lines;
+}
+
+static void many_chatty_guests_are_limited(void **state)
+{
+	char line[100];
+	size_t lines = 0;
+
+	(void)state;
+	console_log_init();
+	poll();
+	log_sink("the prompt's row is left");
+	fake_serial_take();
+	for (int round = 0; round < 20; round++)
+		for (int i = 0; i < 1000; i++) {
+			snprintf(line, sizeof(line), "vm guest%d: does something", i);
+			log_sink(line);
+			lines += lines_sent();
+		}
+	/* Most have to share, but all that are there together do not flood the line. */
+	assert_in_range(lines, 1000, 2560);
+	/* Names of the past leave room for new ones. */
+	fake_clock_advance(60 * NS_PER_SEC);
+	poll();
+	log_sink("the prompt's row is left");
+	fake_serial_take();
+	for (int i = 0; i < 10; i++)
+		log_sink("vm newcomer: does something");
+	assert_int_equal(lines_sent(), 10);
+}
+
 static void a_trace_is_shown_as_the_line_can_take_it(void **state)
 {
 	(void)state;
 	log_sink("trace alpha/0: CPUID");
+	fake_clock_advance(50 * NS_PER_MS);
 	poll();
 	assert_string_equal(fake_serial_take(), "\r\ntrace alpha/0: CPUID\r\n" PROMPT);
 	fake_serial_hold();
@@ -835,6 +907,7 @@ int main(void)
 		TEST(a_key_after_a_line_is_drawn_whole),
 		TEST(lines_between_answers_start_rows),
 		TEST(long_answers_do_not_block),
+		TEST(a_flood_of_lines_has_few_prompts),
 		TEST(a_full_console_says_what_it_lost),
 		TEST(a_screen_is_drawn_by_what_changes),
 		TEST(lines_come_after_the_screen),
@@ -860,6 +933,7 @@ int main(void)
 		TEST(old_questions_do_not_delay_the_prompt),
 		TEST(the_terminal_is_put_in_order),
 		TEST(a_chatty_guest_is_limited),
+		TEST(many_chatty_guests_are_limited),
 		TEST(a_trace_is_shown_as_the_line_can_take_it),
 	};
 
