@@ -72,9 +72,9 @@ static uint64_t next_edge_tsc(const struct pit *pit)
 	return channel->start_tsc + pit_tsc_from_clocks(channel->reload + (channel->mode == 4));
 }
 
-static void schedule(struct pit *pit, uint64_t now)
+static void schedule(struct pit *pit, uint64_t now, uint64_t interval_ns)
 {
-	uint64_t soonest = now + clock_tsc_from_ns(PIT_INTERVAL_MIN_NS);
+	uint64_t soonest = now + clock_tsc_from_ns(interval_ns);
 	uint64_t next = next_edge_tsc(pit);
 
 	if (pit->edges_owed)
@@ -85,18 +85,33 @@ static void schedule(struct pit *pit, uint64_t now)
 		device_timer_stop(&pit->edge);
 }
 
+/* Has the guest left any trace of itself since this was last asked? Every exit is one. */
+static bool guest_shows_itself(struct pit *pit)
+{
+	const struct vm *vm = pit->device.vm;
+	uint32_t exits = 0;
+	bool moved;
+
+	for (unsigned int i = 0; i < vm->vcpu_count; i++)
+		exits += __atomic_load_n(&vm->vcpus[i]->history_next, __ATOMIC_RELAXED);
+	moved = exits != pit->exits_seen;
+	pit->exits_seen = exits;
+	return moved;
+}
+
 static void edge_due(struct device_timer *timer)
 {
 	struct pit *pit = container_of(timer, struct pit, edge);
 	uint64_t now = clock_tsc();
-	uint64_t soonest = now + clock_tsc_from_ns(PIT_INTERVAL_MIN_NS);
+	uint64_t interval_ns = guest_shows_itself(pit) ? PIT_INTERVAL_MIN_NS : PIT_INTERVAL_UNHEARD_NS;
+	uint64_t soonest = now + clock_tsc_from_ns(interval_ns);
 
 	count_edges(pit, now);
 	if (pit->edges_owed) {
 		pit->edges_owed--;
 		vm_pulse_irq(pit->device.vm, IRQ_PIT);
 	}
-	schedule(pit, now);
+	schedule(pit, now, interval_ns);
 	if (device_timer_armed(timer) && timer->deadline_tsc < soonest)
 		device_timer_set(timer, soonest);
 }
@@ -106,7 +121,7 @@ static void restart_edges(struct pit *pit, uint64_t now)
 {
 	pit->edges_seen = 0;
 	pit->edges_owed = 0;
-	schedule(pit, now);
+	schedule(pit, now, PIT_INTERVAL_MIN_NS);
 }
 
 static void write_control(struct pit *pit, uint8_t value, uint64_t now)

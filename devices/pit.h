@@ -5,7 +5,8 @@
  *
  * Lost ticks: edges that pass while the host is busy elsewhere are made up for, up to
  * PIT_OWED_MAX, at intervals of at least PIT_INTERVAL_MIN_NS. The same interval bounds a guest
- * that programs a faster rate.
+ * that programs a faster rate. A guest that has made no exit since the last edge has not taken it,
+ * perhaps because others have the CPU, and pays with their time: it is PIT_INTERVAL_UNHEARD_NS then.
  */
 #ifndef BALLAST_DEVICES_PIT_H
 #define BALLAST_DEVICES_PIT_H
@@ -15,6 +16,7 @@
 #define PIT_HZ 1193182ULL
 #define PIT_CHANNELS 3
 #define PIT_INTERVAL_MIN_NS 100000ULL
+#define PIT_INTERVAL_UNHEARD_NS 1000000ULL
 #define PIT_OWED_MAX 100
 
 enum pit_access { PIT_ACCESS_LOW = 1, PIT_ACCESS_HIGH = 2, PIT_ACCESS_BOTH = 3 };
@@ -48,6 +50,7 @@ struct pit {
 	struct device_timer edge;                /* channel 0's next rising edge */
 	uint64_t edges_seen;                     /* of channel 0 since its start */
 	uint32_t edges_owed;                     /* seen and not yet delivered */
+	uint32_t exits_seen;                     /* of the VM, at the last edge */
 	uint8_t control;                         /* port 0x61, what can be written */
 };
 

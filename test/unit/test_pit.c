@@ -15,12 +15,14 @@
 #define STATUS_NULL 0x40
 
 static unsigned int edges;
+static bool guest_answers; /* each edge: by an exit */
 
 static void count_edge(struct irqchip *chip, unsigned int gsi, bool level)
 {
 	(void)chip;
 	assert_int_equal(gsi, IRQ_PIT);
 	edges += level;
+	pc.vcpus[0].history_next += level && guest_answers;
 }
 
 static struct irqchip counter = { .set_line = count_edge };
@@ -30,6 +32,7 @@ static int begin(void **state)
 	(void)state;
 	fake_pc_begin(1);
 	edges = 0;
+	guest_answers = true;
 	assert_int_equal(vm_add_irqchip(&pc.vm, &counter), 0);
 	assert_int_equal(pit_create(&pc.vm), 0);
 	return 0;
@@ -372,6 +375,27 @@ static void a_fast_rate_is_no_storm(void **state)
 	assert_in_range(fake_clock_expiries() - before, 900, 1100);
 }
 
+/* One that has not taken the last edge gets the next ones in its own time. */
+static void a_guest_that_does_not_run_gets_few_edges(void **state)
+{
+	unsigned int before;
+
+	(void)state;
+	program(0, 2, 1);
+	fake_clock_advance(10 * NS_PER_MS);
+	guest_answers = false;
+	edges = 0;
+	before = fake_clock_expiries();
+	fake_clock_advance(100 * NS_PER_MS);
+	assert_in_range(edges, 95, 105);
+	assert_in_range(fake_clock_expiries() - before, 95, 115);
+	guest_answers = true;
+	fake_clock_advance(2 * NS_PER_MS);
+	edges = 0;
+	fake_clock_advance(10 * NS_PER_MS);
+	assert_in_range(edges, 90, 101);
+}
+
 static void a_changed_rate_counts_right(void **state)
 {
 	(void)state;
@@ -432,6 +456,7 @@ int main(void)
 		TEST(one_shots_come_once),
 		TEST(lost_ticks_are_made_up_for),
 		TEST(a_fast_rate_is_no_storm),
+		TEST(a_guest_that_does_not_run_gets_few_edges),
 		TEST(a_changed_rate_counts_right),
 		TEST(port_61_shows_the_refresh_toggle),
 		TEST(reset_silences_it),
