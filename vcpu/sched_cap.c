@@ -26,11 +26,13 @@ uint64_t sched_cap_reserve(struct sched_cap *cap, uint64_t now_ns, uint64_t *aga
 	uint64_t full = __atomic_load_n(&cap->full_ns, __ATOMIC_RELAXED), after;
 
 	do {
-		if (full > now_ns + SCHED_CAP_TOLERANCE_NS) {
+		/* Signed: what goes back from before sched_cap_set() may take it below 0. */
+		if ((int64_t)(full - now_ns) > (int64_t)SCHED_CAP_TOLERANCE_NS) {
 			*again_ns = full - SCHED_CAP_TOLERANCE_NS;
 			return 0;
 		}
-		after = MAX(full, now_ns) + (quantum * scale >> SCALE_SHIFT);
+		after = (int64_t)(full - now_ns) > 0 ? full : now_ns;
+		after += quantum * scale >> SCALE_SHIFT;
 	} while (!__atomic_compare_exchange_n(
 		&cap->full_ns, &full, after, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 	return quantum;

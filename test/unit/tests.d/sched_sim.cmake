@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# The scheduling policy in simulated time.
+set(SCHED_SIM_SOURCES test/unit/sched_sim.c test/unit/sched_check.c vcpu/sched_queue.c
+	vcpu/sched_cap.c lib/pairing_heap.c)
+ballast_unit_test(sched_share SOURCES test/unit/test_sched_share.c ${SCHED_SIM_SOURCES})
+ballast_unit_test(sched_wake SOURCES test/unit/test_sched_wake.c ${SCHED_SIM_SOURCES})
+# It counts basic blocks.
+target_compile_options(unit_sched_wake PRIVATE -fsanitize-coverage=trace-pc)
