@@ -17,12 +17,17 @@ set(efi_sources ${LIB_SOURCES} ${HOST_SOURCES} ${EPT_SOURCES} ${VCPU_SOURCES} ${
 
 # What runs once or at the operator's pace is made small; what runs for each exit is made fast.
 set(efi_cold ${MGMT_SOURCES} ${BOOT_SOURCES} lib/printf.c host/acpi.c host/backtrace.c host/clock.c host/cpu.c
-	host/descriptor.c host/ioapic.c host/log.c host/machine.c host/mmu.c host/panic.c
-	host/power.c host/smp.c host/symbols.c host/watchdog.c)
+	host/descriptor.c host/ioapic.c host/log.c host/machine.c
+	host/mitigation_plan.c host/mmu.c host/panic.c
+	host/power.c host/smp.c host/symbols.c host/topology.c host/watchdog.c)
 set(efi_hot ${efi_sources})
 list(REMOVE_ITEM efi_hot ${efi_cold})
+# What is built once more with BALLAST_FAULTS, for the tests' ballast-faults.efi, in which CPUs can
+# be made to hang.
+set(efi_faulty host/irq.c mgmt/shell_commands.c)
 set(efi_cold_built ${efi_sources})
-list(REMOVE_ITEM efi_cold_built ${efi_hot})
+list(REMOVE_ITEM efi_cold_built ${efi_hot} ${efi_faulty})
+list(REMOVE_ITEM efi_hot ${efi_faulty})
 
 # ballast_efi_objects(NAME OPTIMISATION SOURCES...)
 function(ballast_efi_objects name optimisation)
@@ -47,32 +52,41 @@ function(ballast_efi_objects name optimisation)
 endfunction()
 ballast_efi_objects(ballast_objects -O2 ${efi_hot})
 ballast_efi_objects(ballast_cold_objects -Os ${efi_cold_built})
+ballast_efi_objects(ballast_faultless_objects -O2 ${efi_faulty})
+ballast_efi_objects(ballast_faulty_objects -O2 ${efi_faulty} host/fault.c mgmt/cmd_fault.c)
+target_compile_definitions(ballast_faulty_objects PRIVATE BALLAST_FAULTS)
 
 set(efi_flags -nostdlib -znocombreloc -znoexecstack -zpack-relative-relocs -zmax-page-size=4096 -shared -Bsymbolic
 	--no-undefined --build-id=none --gc-sections --hash-style=sysv
 	-T ${CMAKE_SOURCE_DIR}/boot/efi.lds)
-set(efi_inputs ${EFI_CRT0} $<TARGET_OBJECTS:ballast_objects>
-	$<TARGET_OBJECTS:ballast_cold_objects>)
-set(efi_dir ${CMAKE_BINARY_DIR}/efi)
-file(MAKE_DIRECTORY ${efi_dir})
-
 set(efi_symbols ${PYTHON} ${CMAKE_SOURCE_DIR}/boot/symbols.py ${CMAKE_NM})
 set(efi_assemble ${CMAKE_C_COMPILER} -c -o)
-add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/ballast.efi ${CMAKE_BINARY_DIR}/ballast.elf
-	COMMAND ${efi_symbols} - ${efi_dir}/symbols0.s
-	COMMAND ${efi_assemble} ${efi_dir}/symbols0.o ${efi_dir}/symbols0.s
-	COMMAND ${CMAKE_LINKER} ${efi_flags} -o ${efi_dir}/pass1.elf ${efi_inputs}
-		${efi_dir}/symbols0.o ${EFI_LIBRARY}
-	COMMAND ${efi_symbols} ${efi_dir}/pass1.elf ${efi_dir}/symbols.s
-	COMMAND ${efi_assemble} ${efi_dir}/symbols.o ${efi_dir}/symbols.s
-	COMMAND ${CMAKE_LINKER} ${efi_flags} -o ${CMAKE_BINARY_DIR}/ballast.elf ${efi_inputs}
-		${efi_dir}/symbols.o ${EFI_LIBRARY}
-	COMMAND ${CMAKE_OBJCOPY} --strip-all -j .text -j .rodata -j .dynamic -j .relr -j .rela -j .data
-		-j .bss -j .reloc --target efi-app-x86_64 --subsystem=10
-		${CMAKE_BINARY_DIR}/ballast.elf ${CMAKE_BINARY_DIR}/ballast.efi
-	DEPENDS ballast_objects $<TARGET_OBJECTS:ballast_objects>
-		ballast_cold_objects $<TARGET_OBJECTS:ballast_cold_objects>
-		${CMAKE_SOURCE_DIR}/boot/efi.lds ${CMAKE_SOURCE_DIR}/boot/symbols.py
-	COMMENT "Linking ballast.efi"
-	COMMAND_EXPAND_LISTS VERBATIM)
+
+# ballast_efi(NAME OBJECTS...): NAME.elf and NAME.efi, in the build folder.
+function(ballast_efi name)
+	set(dir ${CMAKE_BINARY_DIR}/efi/${name})
+	set(out ${CMAKE_BINARY_DIR}/${name})
+	set(inputs ${EFI_CRT0})
+	set(depends)
+	foreach(objects ${ARGN})
+		list(APPEND inputs $<TARGET_OBJECTS:${objects}>)
+		list(APPEND depends ${objects} $<TARGET_OBJECTS:${objects}>)
+	endforeach()
+	file(MAKE_DIRECTORY ${dir})
+	add_custom_command(OUTPUT ${out}.efi ${out}.elf
+		COMMAND ${efi_symbols} - ${dir}/symbols0.s
+		COMMAND ${efi_assemble} ${dir}/symbols0.o ${dir}/symbols0.s
+		COMMAND ${CMAKE_LINKER} ${efi_flags} -o ${dir}/pass1.elf ${inputs} ${dir}/symbols0.o ${EFI_LIBRARY}
+		COMMAND ${efi_symbols} ${dir}/pass1.elf ${dir}/symbols.s
+		COMMAND ${efi_assemble} ${dir}/symbols.o ${dir}/symbols.s
+		COMMAND ${CMAKE_LINKER} ${efi_flags} -o ${out}.elf ${inputs} ${dir}/symbols.o ${EFI_LIBRARY}
+		COMMAND ${CMAKE_OBJCOPY} --strip-all -j .text -j .rodata -j .dynamic -j .relr -j .rela -j .data
+			-j .bss -j .reloc --target efi-app-x86_64 --subsystem=10 ${out}.elf ${out}.efi
+		DEPENDS ${depends} ${CMAKE_SOURCE_DIR}/boot/efi.lds ${CMAKE_SOURCE_DIR}/boot/symbols.py
+		COMMENT "Linking ${name}.efi"
+		COMMAND_EXPAND_LISTS VERBATIM)
+endfunction()
+ballast_efi(ballast ballast_objects ballast_cold_objects ballast_faultless_objects)
+ballast_efi(ballast-faults ballast_objects ballast_cold_objects ballast_faulty_objects)
 add_custom_target(ballast_efi ALL DEPENDS ${CMAKE_BINARY_DIR}/ballast.efi)
+add_custom_target(ballast_faults_efi ALL DEPENDS ${CMAKE_BINARY_DIR}/ballast-faults.efi)

@@ -8,7 +8,9 @@
 #include "host/ioapic.h"
 #include "host/irq.h"
 #include "host/log.h"
+#include "host/mitigation.h"
 #include "host/serial.h"
+#include "host/topology.h"
 #include "host/watchdog.h"
 #include "mgmt/mgmt.h"
 #include "vcpu/sched.h"
@@ -20,13 +22,25 @@
 static uint32_t released; /* [a] other CPUs may run guests */
 static uint32_t ready;    /* [a] how many of them have tried to get ready for that */
 
+/*
+ * Of the threads of a core only the first runs guests, unless siblings are allowed to: mgmt/
+ * decides that later, and opens those that it then finds able.
+ */
+static void open_for_guests(struct cpu *cpu)
+{
+	__atomic_store_n(&cpu->runs_guests, true, __ATOMIC_SEQ_CST);
+	if (!topology_is_sibling(cpu) ||
+		__atomic_load_n(&topology_siblings_allowed, __ATOMIC_SEQ_CST))
+		sched_open(cpu);
+}
+
 /* What every CPU but the first does, from the end of its own start-up. */
 static void secondary_main(void)
 {
 	while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE))
 		cpu_idle();
 	if (vcpu_cpu_init(this_cpu()) == 0)
-		sched_open(this_cpu());
+		open_for_guests(this_cpu());
 	else
 		log_line("cpu %u: virtualization cannot be enabled; it runs no guests",
 			this_cpu()->id);
@@ -79,6 +93,7 @@ void ballast_main(void)
 	ioapic_init();
 	serial_start();
 	smp_init(secondary_main);
+	mitigation_init();
 	if (watchdog_init())
 		log_line("no memory for a watchdog");
 	if (sched_init())

@@ -11,6 +11,7 @@
 #include "lib/util.h"
 
 #define CPU_MAX 256
+#define CPU_MITIGATIONS 5 /* MITIGATIONS of host/mitigation_plan.h */
 
 struct vcpu;
 struct timer_queue;
@@ -19,6 +20,11 @@ struct nmi_report;
 
 struct cpu {
 	struct cpu *self;      /* [I] at %gs:0 */
+	/* Own CPU: host/mitigation.inc knows where these two are. */
+	uint64_t mitigated[CPU_MITIGATIONS]; /* how often each was carried out */
+	bool l1d_stale;        /* more than the guest's exits was served since the last flush */
+	uint32_t mitigation_generation; /* own CPU: whose settings its MSRs have */
+	uint64_t domain;       /* own CPU: which VM ran here last; see vm.domain */
 	uint32_t id;           /* [I] dense, 0 is the boot CPU */
 	uint32_t apic_id;      /* [I] */
 	struct timer_queue *timers; /* [I] own timers; locked inside */
@@ -30,6 +36,7 @@ struct cpu {
 	volatile uint32_t kick; /* [a] set by cpu_kick(), cleared by the kicked CPU */
 	uint32_t work;         /* [a] set by cpu_notify(), cleared by cpu_take_work() */
 	bool online;           /* [a] */
+	bool runs_guests;      /* [a] it can: virtualization is on */
 	hpa_t stack_top;       /* [I] */
 	uint64_t nmi_count;    /* own CPU */
 	uint32_t served;       /* [a] own CPU writes: interrupts served, its sign of life */

@@ -3,6 +3,7 @@
 
 #include "host/apic.h"
 #include "host/cpu.h"
+#include "host/fault.h"
 #include "host/ioapic.h"
 #include "host/log.h"
 #include "host/machine.h"
@@ -29,6 +30,7 @@ static void dispatch_isa(unsigned int irq)
 
 void irq_dispatch(uint64_t vector)
 {
+	this_cpu()->l1d_stale = true;
 	watchdog_served(this_cpu());
 	if (vector != IRQ_VECTOR_TIMER && vector != IRQ_VECTOR_WATCH)
 		watchdog_need(this_cpu());
@@ -39,6 +41,9 @@ void irq_dispatch(uint64_t vector)
 		timer_interrupt();
 		return;
 	case IRQ_VECTOR_KICK:
+#ifdef BALLAST_FAULTS
+		fault_serve();
+#endif
 		break; /* all it had to do was to end a guest's run or a halt */
 	case IRQ_VECTOR_WATCH:
 		watchdog_wake();

@@ -12,6 +12,8 @@ set(HOST_SOURCES
 	host/irq.c
 	host/log.c
 	host/machine.c
+	host/mitigation.c
+	host/mitigation_plan.c
 	host/mmu.c
 	host/page.c
 	host/panic.c
@@ -20,6 +22,7 @@ set(HOST_SOURCES
 	host/smp.c
 	host/symbols.c
 	host/timer.c
+	host/topology.c
 	host/trampoline.asm
 	host/trap.c
 	host/trap_entry.asm

@@ -38,7 +38,7 @@ void trap_exception(struct trap_frame *frame);
 void trap_set_escape(void (*escape)(void));
 /*
  * Count an NMI, and tell the watchdog, if it asks, where it was taken; the CPU stops here for ever
- * when another one panicked. Both vendors' guests leave for an NMI and then take it through the IDT.
+ * when another one panicked. Both vendors' guests leave for an NMI and take it through the IDT.
  */
 void trap_nmi(const struct trap_frame *frame);
 

@@ -2,10 +2,10 @@
 /*
  * CPUs that do not come back. Every interrupt that a CPU serves is its sign of life. Each CPU is
  * watched by the one after it (the last by the first), once a second, but only while it is not
- * idle: an idle machine has no timer of this. A CPU that gives no sign between two looks is sent an
- * interrupt; when that is not served within WATCHDOG_LIMIT_NS it is stuck, and an NMI makes it write
- * down where it is. The boot CPU prints the report; the watcher does, straight to the serial port,
- * when the boot CPU is the one that is stuck or does not get to it.
+ * idle: an idle machine has no timer of this. A CPU that gives no sign between two looks is sent
+ * an interrupt; when that is not served within WATCHDOG_LIMIT_NS it is stuck, and an NMI makes it
+ * write down where it is. The boot CPU prints the report; the watcher does, straight to the serial
+ * port, when the boot CPU is the one that is stuck or does not get to it.
  *
  * With one CPU there is nobody to watch it.
  */

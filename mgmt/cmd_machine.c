@@ -5,6 +5,7 @@
 #include "host/log.h"
 #include "host/machine.h"
 #include "host/memory.h"
+#include "host/topology.h"
 #include "lib/printf.h"
 #include "mgmt/banner.h"
 #include "mgmt/commands.h"
@@ -65,6 +66,20 @@ static void print_feature(const char *format, ...)
 	console_print("  %s\n", line);
 }
 
+/* The longest that a CPU has let its timer's interrupt wait, and when; or begin to measure anew. */
+static void print_lateness(const struct cpu *cpu)
+{
+	uint64_t late = __atomic_load_n(&cpu->timer_late_tsc, __ATOMIC_RELAXED);
+	uint64_t at = __atomic_load_n(&cpu->timer_late_at_tsc, __ATOMIC_RELAXED);
+	uint64_t ago_ms = clock_ns_from_tsc(clock_tsc() - at) / NS_PER_MS;
+
+	if (late)
+		console_print("; timer at most %llu us late, %llu.%03llu s ago",
+			(unsigned long long)(clock_ns_from_tsc(late) / NS_PER_US),
+			(unsigned long long)(ago_ms / 1000), (unsigned long long)(ago_ms % 1000));
+	console_print("\n");
+}
+
 static void show_cpu(const struct cpu *cpu)
 {
 	struct sched_occupant occupant;
@@ -72,16 +87,30 @@ static void show_cpu(const struct cpu *cpu)
 
 	if (sched_occupant(cpu, &occupant))
 		snprintf(who, sizeof(who), "; now %s/%u", occupant.vm_name, occupant.vcpu_id);
-	console_print("  cpu %-3u  APIC id %u, load %u%%, %u vCPU%s placed there%s\n", cpu->id,
+	console_print("  cpu %-3u  APIC id %u, load %u%%, %u vCPU%s placed there%s", cpu->id,
 		cpu->apic_id, cpu_load_percent(cpu->id), sched_placed(cpu),
 		sched_placed(cpu) == 1 ? "" : "s", who);
+	if (topology_is_sibling(cpu))
+		console_print(topology_siblings_allowed ? "; sibling thread" :
+			"; sibling thread: no guests");
+	print_lateness(cpu);
+}
+
+static void reset_lateness(void)
+{
+	for (unsigned int id = 0; id < cpu_count(); id++)
+		__atomic_store_n(&cpu_by_id(id)->timer_late_tsc, 0, __ATOMIC_RELAXED);
+	console_print("the CPUs' lateness is measured anew\n");
 }
 
 void cmd_cpu(const struct shell_call *call)
 {
 	char model[CPU_MODEL_BYTES];
 
-	(void)call;
+	if (call->on) {
+		reset_lateness();
+		return;
+	}
 	cpu_model(model);
 	console_print("%s\n", model);
 	console_print("  %u CPUs, TSC at %llu kHz, interrupts by %s, timer by %s\n", cpu_count(),
@@ -91,6 +120,9 @@ void cmd_cpu(const struct shell_call *call)
 		if (cpu_count() <= CPU_ROWS || sched_placed(cpu_by_id(id)))
 			show_cpu(cpu_by_id(id));
 	}
+	if (cpu_count() < 2)
+		console_print("  there is no other CPU to watch over it\n");
+	cmd_print_mitigations();
 	if (!hw)
 		return;
 	console_print("%s\n", hw->name);

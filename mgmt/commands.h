@@ -32,6 +32,16 @@ void cmd_version(const struct shell_call *call);
 void cmd_poweroff(const struct shell_call *call);
 void cmd_reboot(const struct shell_call *call);
 
+/* cmd_mitigation.c */
+void cmd_mitigation(const struct shell_call *call);
+/* A part of what `cpu` prints. */
+void cmd_print_mitigations(void);
+
+#ifdef BALLAST_FAULTS /* cmd_fault.c */
+void cmd_fault_spin(const struct shell_call *call);
+void cmd_fault_nmi(const struct shell_call *call);
+#endif
+
 /* shell_commands.c */
 void cmd_help(const struct shell_call *call);
 

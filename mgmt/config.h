@@ -31,6 +31,7 @@
 #ifndef BALLAST_MGMT_CONFIG_H
 #define BALLAST_MGMT_CONFIG_H
 
+#include "host/mitigation_plan.h"
 #include "vcpu/sched.h"
 
 #define CONFIG_MAX_VMS 256
@@ -99,8 +100,12 @@ struct vm_config {
 	const char *error;
 };
 
+enum config_smt { CONFIG_SMT_AUTO, CONFIG_SMT_ON, CONFIG_SMT_OFF };
+
 /* What [ballast] says. */
 struct ballast_config {
+	enum mitigation_mode mitigations[MITIGATIONS];
+	enum config_smt smt;                 /* guests on sibling threads */
 	const char *loads[CONFIG_MAX_LOADS]; /* normalised paths */
 	size_t load_count;
 };

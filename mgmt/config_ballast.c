@@ -2,6 +2,8 @@
 /* The keys of [ballast]: what concerns the machine, not one VM. */
 #include "mgmt/config_parser.h"
 
+#include "lib/string.h"
+
 static void set_load(struct config_parser *p, const char *key, struct span raw)
 {
 	struct ballast_config *ballast = &p->out->ballast;
@@ -15,8 +17,55 @@ static void set_load(struct config_parser *p, const char *key, struct span raw)
 		ballast->load_count++;
 }
 
+/* All that are not named are off. */
+static void set_named(struct config_parser *p, const char *key, struct span list)
+{
+	enum mitigation_mode *modes = p->out->ballast.mitigations;
+	char word[CONFIG_WORD_BYTES];
+
+	for (unsigned int i = 0; i < MITIGATIONS; i++)
+		modes[i] = MITIGATION_OFF;
+	while (list.length) {
+		const char *comma = memchr(list.start, ',', list.length);
+		size_t length = comma ? (size_t)(comma - list.start) : list.length;
+		struct span name = span_trim((struct span){ list.start, length });
+		int which = mitigation_find(name.start, name.length);
+
+		if (which >= 0)
+			modes[which] = MITIGATION_ON;
+		else
+			config_diagnose(p, "%s: '%s' is not known; expected auto, off, or some of "
+				"ibpb, ibrs, rsb, verw, l1d", key, config_show(name, word));
+		length += comma != NULL;
+		list = (struct span){ list.start + length, list.length - length };
+	}
+}
+
+static void set_mitigations(struct config_parser *p, const char *key, struct span raw)
+{
+	struct span value;
+
+	if (!config_take_value(p, key, raw, &value))
+		return;
+	if (!span_equals(value, "auto"))
+		set_named(p, key, span_equals(value, "off") ? (struct span){ "", 0 } : value);
+}
+
+static void set_smt(struct config_parser *p, const char *key, struct span raw)
+{
+	static const char *const words[] = {
+		[CONFIG_SMT_AUTO] = "auto", [CONFIG_SMT_ON] = "on", [CONFIG_SMT_OFF] = "off",
+	};
+	int choice = config_take_choice(p, key, raw, words, ARRAY_SIZE(words));
+
+	if (choice >= 0)
+		p->out->ballast.smt = (enum config_smt)choice;
+}
+
 static const struct config_key keys[] = {
 	{ "load", set_load, true },
+	{ "mitigations", set_mitigations, false },
+	{ "smt", set_smt, false },
 };
 _Static_assert(ARRAY_SIZE(keys) <= CONFIG_MAX_KEYS, "each has its line");
 

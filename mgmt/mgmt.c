@@ -6,6 +6,8 @@
 #include "host/log.h"
 #include "host/machine.h"
 #include "host/memory.h"
+#include "host/mitigation.h"
+#include "host/topology.h"
 #include "host/watchdog.h"
 #include "lib/printf.h"
 #include "mgmt/banner.h"
@@ -100,6 +102,32 @@ static void read_config(void)
 		log_line("ballast.conf: no [vm NAME] section: there are no VMs");
 }
 
+static void apply_mitigations(void)
+{
+	const enum mitigation_mode *modes = config->ballast.mitigations;
+
+	for (unsigned int i = 0; i < MITIGATIONS; i++)
+		if (modes[i] != MITIGATION_AUTO && mitigation_set((enum mitigation)i, modes[i]))
+			log_line("mitigation %s: not possible: %s", mitigation_name(i),
+				mitigation_plan.parts[i].reason);
+}
+
+/* Sibling threads run guests only when that is allowed: then those that are able are opened now. */
+static void apply_smt(void)
+{
+	if (config->ballast.smt == CONFIG_SMT_OFF ||
+		(config->ballast.smt == CONFIG_SMT_AUTO && mitigation_plan.smt_leaks))
+		return;
+	__atomic_store_n(&topology_siblings_allowed, true, __ATOMIC_SEQ_CST);
+	for (unsigned int id = 1; id < cpu_count(); id++) {
+		struct cpu *cpu = cpu_by_id(id);
+
+		if (__atomic_load_n(&cpu->runs_guests, __ATOMIC_SEQ_CST) &&
+			topology_is_sibling(cpu))
+			sched_open(cpu);
+	}
+}
+
 void mgmt_end(bool reboot)
 {
 	console_line(reboot ? "Ballast: restarting the machine" : "Ballast: switching off");
@@ -159,6 +187,8 @@ void mgmt_main(void)
 	print_banner();
 	console_log_init();
 	read_config();
+	apply_mitigations();
+	apply_smt();
 	if (vms_init(config))
 		panic("no memory for the list of VMs");
 	vms_autostart();

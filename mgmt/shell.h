@@ -6,6 +6,7 @@
 #ifndef BALLAST_MGMT_SHELL_H
 #define BALLAST_MGMT_SHELL_H
 
+#include "host/mitigation_plan.h"
 #include "mgmt/lineedit.h"
 
 struct managed_vm;
@@ -19,6 +20,9 @@ enum shell_argument {
 	ARGUMENT_VM,
 	ARGUMENT_SWITCH,  /* on, off */
 	ARGUMENT_NUMBER,  /* may be left out */
+	ARGUMENT_RESET,   /* reset; may be left out */
+	ARGUMENT_MITIGATION,
+	ARGUMENT_MODE,    /* on, off, auto */
 	ARGUMENT_COMMAND, /* words of another command; may be left out */
 	ARGUMENT_NAME,    /* of a VM that there is not yet */
 	ARGUMENT_NEW,     /* the rest of the line: settings of a new VM */
@@ -40,7 +44,9 @@ struct shell_command {
 struct shell_call {
 	const struct shell_command *command;
 	struct managed_vm *vm;               /* ARGUMENT_VM */
-	bool on;                             /* ARGUMENT_SWITCH */
+	bool on;                             /* ARGUMENT_SWITCH, ARGUMENT_RESET */
+	enum mitigation mitigation;          /* ARGUMENT_MITIGATION */
+	enum mitigation_mode mode;           /* ARGUMENT_MODE */
 	uint64_t number;                     /* ARGUMENT_NUMBER; 0 when it was left out */
 	const char *words[SHELL_WORDS];      /* ARGUMENT_COMMAND */
 	size_t word_count;

@@ -60,12 +60,26 @@ static const struct shell_command commands[] = {
 		"Shares are of one CPU; the exits are those of the last second. With a number it "
 		"ends after so many seconds.", cmd_top},
 	{{"mem"}, {0}, "", "the machine's memory, and who has it", NULL, cmd_mem},
-	{{"cpu"}, {0}, "", "the machine's CPUs, their features, and what is used", NULL, cmd_cpu},
+	{{"cpu"}, {ARGUMENT_RESET}, "[reset]",
+		"the machine's CPUs, their features, and what is used",
+		"How late its timer's interrupt was let in is the longest that a CPU has not come "
+		"back to the host; cpu reset begins a new measurement.",
+		cmd_cpu},
+	{{"mitigation"}, {ARGUMENT_MITIGATION, ARGUMENT_MODE}, "NAME on|off|auto",
+		"guard against what speculation leaks, or not",
+		"auto is what the CPU needs by its own account. `cpu` lists them, with the reason, "
+		"and how often each was carried out.",
+		cmd_mitigation},
 	{{"log"}, {ARGUMENT_NUMBER}, "[LINES]", "the last lines of the log: 20, or so many",
 		"Each has the time in seconds since Ballast was started.", cmd_log},
 	{{"version"}, {0}, "", "which Ballast this is", NULL, cmd_version},
 	{{"poweroff"}, {0}, "", "stop all VMs and switch the machine off", NULL, cmd_poweroff},
 	{{"reboot"}, {0}, "", "stop all VMs and restart the machine", NULL, cmd_reboot},
+#ifdef BALLAST_FAULTS
+	{{"fault", "spin"}, {ARGUMENT_NUMBER}, "[CPU]", "let a CPU hang for six seconds", NULL,
+		cmd_fault_spin},
+	{{"fault", "nmi"}, {ARGUMENT_NUMBER}, "[CPU]", "say where a CPU is", NULL, cmd_fault_nmi},
+#endif
 	{{"help"}, {ARGUMENT_COMMAND}, "[COMMAND]", "this list, or more about one of them", NULL,
 		cmd_help},
 };

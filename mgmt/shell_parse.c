@@ -14,6 +14,9 @@ struct words {
 };
 
 static const char *const switch_words[] = {"off", "on"};
+static const char *const mode_words[] = {
+	[MITIGATION_AUTO] = "auto", [MITIGATION_ON] = "on", [MITIGATION_OFF] = "off",
+};
 
 static void split(char *line, struct words *words)
 {
@@ -220,6 +223,44 @@ static bool take_number(const char *word, struct shell_call *call, struct senten
 	return number != 0;
 }
 
+static bool take_reset(const char *word, struct shell_call *call, struct sentence *error)
+{
+	call->on = word && strcmp(word, "reset") == 0;
+	if (word && !call->on)
+		say(error, "'%s' is not 'reset'", word);
+	return !word || call->on;
+}
+
+static bool take_mitigation(const char *word, struct shell_call *call, struct sentence *error)
+{
+	int found = word ? mitigation_find(word, strlen(word)) : -1;
+
+	call->mitigation = (enum mitigation)found;
+	if (found >= 0)
+		return true;
+	if (word)
+		say(error, "'%s' is no mitigation; there are: ", word);
+	else
+		say(error, "it needs the name of a mitigation; there are: ");
+	for (unsigned int i = 0; mitigation_name(i); i++)
+		say_item(error, mitigation_name(i), i == 0);
+	return false;
+}
+
+static bool take_mode(const char *word, struct shell_call *call, struct sentence *error)
+{
+	for (unsigned int i = 0; word && i < ARRAY_SIZE(mode_words); i++) {
+		call->mode = (enum mitigation_mode)i;
+		if (strcmp(word, mode_words[i]) == 0)
+			return true;
+	}
+	if (word)
+		say(error, "'%s' is none of on, off and auto", word);
+	else
+		say(error, "say on, off or auto after its name");
+	return false;
+}
+
 static bool take_name(const char *word, struct shell_call *call, struct sentence *error)
 {
 	call->name = word;
@@ -248,6 +289,12 @@ static bool take_argument(enum shell_argument kind, const char *word, struct she
 		return take_switch(word, call, error);
 	case ARGUMENT_NUMBER:
 		return take_number(word, call, error);
+	case ARGUMENT_RESET:
+		return take_reset(word, call, error);
+	case ARGUMENT_MITIGATION:
+		return take_mitigation(word, call, error);
+	case ARGUMENT_MODE:
+		return take_mode(word, call, error);
 	case ARGUMENT_NAME:
 		return take_name(word, call, error);
 	case ARGUMENT_NEW:
@@ -354,6 +401,12 @@ static const char *argument_word(const struct shell_table *table, const struct w
 		return vm_name(index);
 	case ARGUMENT_SWITCH:
 		return index < ARRAY_SIZE(switch_words) ? switch_words[index] : NULL;
+	case ARGUMENT_RESET:
+		return index == 0 ? "reset" : NULL;
+	case ARGUMENT_MITIGATION:
+		return mitigation_name((unsigned int)index);
+	case ARGUMENT_MODE:
+		return index < ARRAY_SIZE(mode_words) ? mode_words[index] : NULL;
 	case ARGUMENT_COMMAND:
 		if (typed == 0)
 			return first_word(table, index);

@@ -36,6 +36,7 @@ set(MGMT_SHELL_SOURCES
 	mgmt/ansi.c
 	mgmt/banner.c
 	mgmt/cmd_machine.c
+	mgmt/cmd_mitigation.c
 	mgmt/cmd_top.c
 	mgmt/cmd_vm.c
 	mgmt/cmd_vm_show.c

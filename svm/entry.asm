@@ -7,6 +7,8 @@ default rel
 
 extern svm_decode_exit
 
+%include "host/mitigation_entry.inc"
+
 %define RCX_AT 1*8
 %define RDX_AT 2*8
 %define RBX_AT 3*8
@@ -24,18 +26,16 @@ extern svm_decode_exit
 
 section .text
 
-; void svm_run_guest(struct vcpu *vcpu, hpa_t guest_vmcb, hpa_t host_vmcb)
-align 16
-global svm_run_guest
-svm_run_guest:
+%macro push_callee_saved 0
 	push rbp
 	push rbx
 	push r12
 	push r13
 	push r14
 	push r15
-	push rdi
-	push rdx
+%endmacro
+
+%macro load_guest 0
 	mov rax, rsi
 	mov rcx, [rdi + RCX_AT]
 	mov rdx, [rdi + RDX_AT]
@@ -56,8 +56,9 @@ svm_run_guest:
 	clgi
 	sti
 	vmload
-	vmrun
-.exited:
+%endmacro
+
+%macro save_guest 0
 	vmsave
 	pop rax
 	vmload
@@ -83,6 +84,22 @@ svm_run_guest:
 	pop r12
 	pop rbx
 	pop rbp
+%endmacro
+
+section .text
+
+; void svm_run_guest(struct vcpu *vcpu, hpa_t guest_vmcb, hpa_t host_vmcb)
+align 16
+global svm_run_guest
+svm_run_guest:
+	push_callee_saved
+	push rdi
+	push rdx
+	load_guest
+	vmrun
+.exited:
+	save_guest
+.leave:
 	cli
 	stgi
 	; An NMI that ended the guest's run is taken here.
@@ -90,7 +107,25 @@ global svm_run_guest.open
 .open:
 	jmp svm_decode_exit
 
+; The same where something is to be mitigated.
+align 16
+global svm_run_guest_mitigated
+svm_run_guest_mitigated:
+	push_callee_saved
+	push rdi
+	push rdx
+	mitigate_before_entry
+	load_guest
+	mitigate_last
+	vmrun
+.exited:
+	save_guest
+	mitigate_after_exit
+	jmp svm_run_guest.leave
+
 ; Bochs lets a single-step trap that the guest's exit cut short through to the host, here: go on.
 section .fixups progbits alloc noexec nowrite align=4
 	dd svm_run_guest.exited - $
 	dd svm_run_guest.exited - $
+	dd svm_run_guest_mitigated.exited - $
+	dd svm_run_guest_mitigated.exited - $

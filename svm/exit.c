@@ -305,7 +305,10 @@ static __attribute__((noinline)) void enter_prepared(struct vcpu *vcpu)
 		svm_assign_asid(svm);
 	if (svm->stepping)
 		arm_step(svm);
-	svm_run_guest(vcpu, host_phys(svm->vmcb), svm->cpu->host_vmcb);
+	if (svm->mitigated)
+		svm_run_guest_mitigated(vcpu, host_phys(svm->vmcb), svm->cpu->host_vmcb);
+	else
+		svm_run_guest(vcpu, host_phys(svm->vmcb), svm->cpu->host_vmcb);
 }
 
 void svm_enter(struct vcpu *vcpu)
@@ -318,7 +321,7 @@ void svm_enter(struct vcpu *vcpu)
 	vmcb->save.rip = vcpu->special.rip;
 	vmcb->save.rax = vcpu->regs.gpr[GPR_RAX];
 	if (unlikely(vcpu->dirty & ~REG_RIP) ||
-		unlikely(svm->asid_generation != cpu->generation) || unlikely(svm->stepping)) {
+		unlikely(svm->asid_generation != cpu->generation) || unlikely(svm->prepare)) {
 		enter_prepared(vcpu);
 		return;
 	}

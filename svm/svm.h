@@ -63,7 +63,13 @@ struct svm_vcpu {
 	uint32_t clean;            /* [I] CLEAN_ALL, or 0 where the CPU has no clean bits */
 	uint8_t windows;           /* WINDOW_... wanted */
 	uint8_t window_priority;
-	bool stepping;             /* over an IRET, by RFLAGS.TF; every fault of it exits */
+	union {
+		uint16_t prepare;          /* not 0: an entry needs more than to load registers */
+		struct {
+			bool stepping;     /* over an IRET, by RFLAGS.TF; every fault exits */
+			bool mitigated;    /* the longer way: see host/mitigation.h */
+		};
+	};
 	bool guest_tf;             /* the guest's own RFLAGS.TF while stepping */
 	union {
 		uint16_t attention;            /* not 0: an exit needs a closer look */
@@ -135,6 +141,8 @@ void svm_decode_exit(struct vcpu *vcpu);
  * physical address.
  */
 void svm_run_guest(struct vcpu *vcpu, hpa_t guest_vmcb, hpa_t host_vmcb);
+/* The same with what mitigation_steps asks for. */
+void svm_run_guest_mitigated(struct vcpu *vcpu, hpa_t guest_vmcb, hpa_t host_vmcb);
 /* Where the host takes an NMI that ended the run. */
 extern const uint8_t svm_run_guest_open[] __asm__("svm_run_guest.open");
 

@@ -2,6 +2,7 @@
 /* A vCPU's VMCB: created, taken to a CPU and away from it. */
 #include "host/cpu.h"
 #include "host/memory.h"
+#include "host/mitigation.h"
 #include "svm/svm.h"
 #include "vcpu/vm.h"
 
@@ -76,6 +77,7 @@ void svm_vcpu_load(struct vcpu *vcpu)
 		svm->cpu = cpu;
 		svm->asid_generation = 0;
 	}
+	svm->mitigated = __atomic_load_n(&mitigation_steps, __ATOMIC_RELAXED);
 	svm->vmcb->control.clean = 0;
 	svm_write_cr2(svm->vmcb->save.cr2);
 	if (svm_features.tsc_aux)

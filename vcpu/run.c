@@ -4,6 +4,7 @@
  * Ballast enters a guest or moves its RIP.
  */
 #include "host/log.h"
+#include "host/mitigation.h"
 #include "host/x86.h"
 #include "vcpu/emulate.h"
 #include "vcpu/exits.h"
@@ -225,13 +226,26 @@ static enum turn turn(struct vcpu *vcpu)
 	return dispatch(vcpu);
 }
 
+/* The vCPU becomes the one whose state this CPU holds, as safe from others' as is asked for now. */
+static void take_up(struct vcpu *vcpu)
+{
+	struct cpu *cpu = this_cpu();
+
+	if (unlikely(mitigation_changed(cpu))) {
+		vcpu_load(NULL);
+		mitigation_follow(cpu);
+	}
+	cpu->l1d_stale = true;
+	vcpu_load(vcpu);
+}
+
 bool vcpu_run(struct vcpu *vcpu)
 {
 	uint64_t start = clock_tsc();
 	enum turn next;
 
 	vcpu->run_since_tsc = start;
-	vcpu_load(vcpu);
+	take_up(vcpu);
 	pv_scheduled(vcpu);
 	do
 		next = turn(vcpu);

@@ -3,6 +3,7 @@
 #include "vcpu/vcpu.h"
 
 #include "host/memory.h"
+#include "host/mitigation.h"
 #include "host/x86.h"
 #include "lib/string.h"
 #include "vcpu/fpu.h"
@@ -15,6 +16,10 @@
 
 int vcpu_cpu_init(struct cpu *cpu)
 {
+	int error = mitigation_init_cpu(cpu);
+
+	if (error)
+		return error;
 	fpu_cpu_init();
 	return hw->cpu_enable(cpu);
 }
@@ -153,6 +158,7 @@ void vcpu_load(struct vcpu *vcpu)
 		put_loaded(cpu);
 	if (!vcpu)
 		return;
+	mitigation_enter_domain(cpu, vcpu->vm->domain);
 	cpu->loaded = vcpu;
 	cpu->guest_name = vcpu->vm->name;
 	cpu->guest_vcpu = vcpu->id;

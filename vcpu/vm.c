@@ -26,6 +26,8 @@ static int create_vcpus(struct vm *vm, unsigned int count)
 	return 0;
 }
 
+static uint64_t last_domain; /* [a] */
+
 int vm_create(const char *name, unsigned int vcpu_count, struct vm **out)
 {
 	struct vm *vm = heap_alloc(sizeof(*vm), FRAME_VM);
@@ -34,6 +36,7 @@ int vm_create(const char *name, unsigned int vcpu_count, struct vm **out)
 	if (!vm)
 		return -ENOMEM;
 	snprintf(vm->name, sizeof(vm->name), "%s", name);
+	vm->domain = __atomic_add_fetch(&last_domain, 1, __ATOMIC_RELAXED);
 	list_init(&vm->devices);
 	vm->sched = (struct sched_params){ .weight = SCHED_WEIGHT_DEFAULT, .cpus = CPU_SET_ALL };
 	vm->created_ns = clock_now_ns();

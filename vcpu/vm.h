@@ -64,6 +64,7 @@ struct irqchip {
 
 struct vm {
 	char name[VM_NAME_BYTES];              /* [I] */
+	uint64_t domain;                       /* [I] a number that no other VM had or will have */
 	struct spinlock lock;                  /* device state, buses' devices, irqchips */
 	struct guest_memory memory;            /* own lock */
 	struct io_bus ports;                   /* [I] once running */

@@ -43,12 +43,7 @@ default rel
 	pop rbp
 %endmacro
 
-; What a CPU with leaking buffers or predictors must do on its way into a guest and out of it
-; (flushing L1D, overwriting buffers, barriers) belongs into these two; nothing is done yet.
-%macro speculation_before_entry 0
-%endmacro
-%macro speculation_after_exit 0
-%endmacro
+%include "host/mitigation_entry.inc"
 
 extern vmx_decode_exit
 extern vmx_decode_refusal
@@ -72,17 +67,35 @@ vmx_entry_run:
 	cmp [rsi + ENTRY_HOST_RSP], rsp
 	jne .stack_moved
 .stack_known:
-	speculation_before_entry
-	cmp dword [rsi + ENTRY_LAUNCHED], 0
-	je .launch
+	; Launched, and nothing to be mitigated: one compare of both.
+	cmp dword [rsi + ENTRY_LAUNCHED], 1
+	jne .seldom
 	each_register load_register
 	mov rdi, [rdi + ENTRY_RDI]
 	vmresume
 	jmp .refused
-.launch:
-	mov dword [rsi + ENTRY_LAUNCHED], 1
+.seldom:
+	cmp word [rsi + ENTRY_MITIGATED], 0
+	jne .mitigated
+	mov word [rsi + ENTRY_LAUNCHED], 1
 	each_register load_register
 	mov rdi, [rdi + ENTRY_RDI]
+	vmlaunch
+	jmp .refused
+.mitigated:
+	mitigate_before_entry
+	cmp word [rsi + ENTRY_LAUNCHED], 0
+	je .mitigated_launch
+	each_register load_register
+	mov rdi, [rdi + ENTRY_RDI]
+	mitigate_last
+	vmresume
+	jmp .refused
+.mitigated_launch:
+	mov word [rsi + ENTRY_LAUNCHED], 1
+	each_register load_register
+	mov rdi, [rdi + ENTRY_RDI]
+	mitigate_last
 	vmlaunch
 .refused:
 	; The guest did not run; its registers still are where they came from. CF: there is no VMCS;
@@ -100,17 +113,28 @@ vmx_entry_run:
 	mov [rsi + ENTRY_HOST_RSP], rsp
 	jmp .stack_known
 
-; VM exits arrive here with RSP as above: at the address of the vCPU.
-align 16
-global vmx_entry_exit:function
-vmx_entry_exit:
+%macro save_guest 0
 	push rdi
 	mov rdi, [rsp + 8]
 	each_register save_register
 	pop qword [rdi + ENTRY_RDI]
 	pop rdi
 	restore_callee_saved
-	speculation_after_exit
+%endmacro
+
+; VM exits arrive here with RSP as above: at the address of the vCPU.
+align 16
+global vmx_entry_exit:function
+vmx_entry_exit:
+	save_guest
+	jmp vmx_decode_exit
+
+; Or here, where something is to be mitigated.
+align 16
+global vmx_entry_exit_mitigated:function
+vmx_entry_exit_mitigated:
+	save_guest
+	mitigate_after_exit
 	jmp vmx_decode_exit
 
 section .note.GNU-stack noalloc noexec nowrite progbits

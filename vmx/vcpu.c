@@ -6,6 +6,7 @@
  */
 #include "host/descriptor.h"
 #include "host/lock.h"
+#include "host/mitigation.h"
 #include "host/x86.h"
 #include "lib/string.h"
 #include "vcpu/cpuid.h"
@@ -35,6 +36,7 @@ ASSERT_GPR(R14);
 ASSERT_GPR(R15);
 _Static_assert(ENTRY_HOST_RSP == offsetof(struct vmx_vcpu, host_rsp), "host_rsp");
 _Static_assert(ENTRY_LAUNCHED == offsetof(struct vmx_vcpu, launched), "launched");
+_Static_assert(ENTRY_MITIGATED == offsetof(struct vmx_vcpu, mitigated), "mitigated");
 _Static_assert(ENTRY_FIELD_HOST_RSP == (int)VMCS_HOST_RSP, "VMCS_HOST_RSP");
 
 /*
@@ -233,7 +235,7 @@ static void write_constant_host_state(void)
 	vmwrite(VMCS_HOST_SYSENTER_CS, 0);
 	vmwrite(VMCS_HOST_SYSENTER_ESP, 0);
 	vmwrite(VMCS_HOST_SYSENTER_EIP, 0);
-	vmwrite(VMCS_HOST_RIP, (uint64_t)(uintptr_t)vmx_entry_exit);
+	vmwrite(VMCS_HOST_RIP, (uint64_t)(uintptr_t)vmx_entry_exit); /* see choose_way() */
 }
 
 /* The fields that nothing changes later, and where what the VMCS holds is remembered. */
@@ -245,6 +247,7 @@ static void format(struct vcpu *vcpu, struct vmx_vcpu *hw_state)
 	hw_state->proc = vmx_controls.proc;
 	hw_state->tpr_threshold = 0;
 	hw_state->host_rsp = 0;
+	hw_state->mitigated = false;
 	write_controls(hw_state);
 	write_constant_host_state();
 	write_preemption_timer();
@@ -283,6 +286,18 @@ void vmx_flush_tlb(struct vcpu *vcpu)
 		vmx_invvpid(INVALIDATE_ALL, 0);
 }
 
+/* The entry code follows the operator's choice at each load. */
+static void choose_way(struct vmx_vcpu *hw_state)
+{
+	bool mitigated = __atomic_load_n(&mitigation_steps, __ATOMIC_RELAXED);
+
+	if (hw_state->mitigated == mitigated)
+		return;
+	hw_state->mitigated = mitigated;
+	vmwrite(VMCS_HOST_RIP, (uint64_t)(uintptr_t)(mitigated ? vmx_entry_exit_mitigated :
+		vmx_entry_exit));
+}
+
 void vmx_vcpu_load(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *hw_state = vmx_of(vcpu);
@@ -301,6 +316,7 @@ void vmx_vcpu_load(struct vcpu *vcpu)
 		write_host_state(cpu);
 		vmx_flush_tlb(vcpu);
 	}
+	choose_way(hw_state);
 	write_cr2(hw_state->cr2);
 	write_dr6(hw_state->dr6);
 	wrmsr(MSR_STAR, hw_state->star);

@@ -74,10 +74,11 @@ void vmx_summary(char *text, size_t size);
 int vmx_cpu_enable(struct cpu *cpu) __must_check;
 void vmx_cpu_disable(struct cpu *cpu);
 
-/* The vendor's part of a vCPU. All but the first two fields is for C alone. */
+/* The vendor's part of a vCPU. All but the first three fields is for C alone. */
 struct vmx_vcpu {
 	uint64_t host_rsp;     /* what VMCS_HOST_RSP holds; see entry.asm */
-	uint32_t launched;     /* VMRESUME enters, not VMLAUNCH; see entry.asm */
+	uint16_t launched;     /* VMRESUME enters, not VMLAUNCH; see entry.asm */
+	uint16_t mitigated;    /* entries and exits take the longer way; see host/mitigation.h */
 	uint32_t proc;         /* what VMCS_PROC holds */
 	uint8_t tpr_threshold; /* what VMCS_TPR_THRESHOLD holds */
 	uint8_t windows;       /* as asked for by want_window() */
@@ -156,6 +157,6 @@ void vmx_ept_format_init(uint64_t ept_vpid);
  */
 void vmx_entry_run(struct vcpu *vcpu, struct vmx_vcpu *hw);
 /* Where exits arrive: goes into VMCS_HOST_RIP. */
-extern const uint8_t vmx_entry_exit[];
+extern const uint8_t vmx_entry_exit[], vmx_entry_exit_mitigated[];
 
 #endif

@@ -128,6 +128,14 @@ void svm_run_guest(struct vcpu *entered, hpa_t guest_vmcb, hpa_t host_vmcb)
 	svm_decode_exit(entered);
 }
 
+unsigned int mitigated_runs;
+
+void svm_run_guest_mitigated(struct vcpu *entered, hpa_t guest_vmcb, hpa_t host_vmcb)
+{
+	mitigated_runs++;
+	svm_run_guest(entered, guest_vmcb, host_vmcb);
+}
+
 int setup(void **state)
 {
 	(void)state;

@@ -19,6 +19,7 @@
 
 extern struct vmcb vmcb;
 extern struct svm_cpu cpu;
+extern unsigned int mitigated_runs; /* of those through the longer way */
 extern struct svm_vcpu svm;
 extern struct vcpu vcpu;
 /* What VMRUN does: it is called with the VMCB of the entry and leaves that of the exit. */

@@ -145,6 +145,33 @@ static void shares_of_the_machine(void **state)
 	}
 }
 
+static void mitigations_are_chosen(void **state)
+{
+	const enum mitigation_mode *modes = config.ballast.mitigations;
+
+	(void)state;
+	parse("[ballast]\nmitigations = auto\nsmt = auto\n");
+	assert_int_equal(config.diagnostic_count, 0);
+	for (int i = 0; i < MITIGATIONS; i++)
+		assert_int_equal(modes[i], MITIGATION_AUTO);
+	assert_int_equal(config.ballast.smt, CONFIG_SMT_AUTO);
+	parse("[ballast]\nmitigations = off\nsmt = on\n");
+	for (int i = 0; i < MITIGATIONS; i++)
+		assert_int_equal(modes[i], MITIGATION_OFF);
+	assert_int_equal(config.ballast.smt, CONFIG_SMT_ON);
+	parse("[ballast]\nmitigations = 'verw, ibpb'\nsmt = off\n");
+	assert_int_equal(config.diagnostic_count, 0);
+	for (int i = 0; i < MITIGATIONS; i++)
+		assert_int_equal(modes[i],
+			i == MITIGATION_VERW || i == MITIGATION_IBPB ? MITIGATION_ON : MITIGATION_OFF);
+	assert_int_equal(config.ballast.smt, CONFIG_SMT_OFF);
+	parse("[ballast]\nmitigations = rsb,ibqb\nsmt = maybe\n");
+	assert_int_equal(config.diagnostic_count, 2);
+	assert_string_equal(config.diagnostics[0].text, "ballast.conf:2: mitigations: 'ibqb' is not known; expected "
+		"auto, off, or some of ibpb, ibrs, rsb, verw, l1d");
+	assert_int_equal(modes[MITIGATION_RSB], MITIGATION_ON);
+}
+
 static void files_may_be_loaded_for_no_vm(void **state)
 {
 	char text[CONFIG_MAX_LOADS * 20 + 100] = "[ballast]\nload = /a\nload='b c'\n";
@@ -524,6 +551,7 @@ int main(void)
 		cmocka_unit_test(defaults_stand_without_keys),
 		cmocka_unit_test(values_may_be_quoted),
 		cmocka_unit_test(shares_of_the_machine),
+		cmocka_unit_test(mitigations_are_chosen),
 		cmocka_unit_test(files_may_be_loaded_for_no_vm),
 		cmocka_unit_test(sizes_are_powers_of_1024),
 		cmocka_unit_test(a_mistake_costs_only_its_vm),

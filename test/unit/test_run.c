@@ -14,6 +14,7 @@
 #include "vcpu/pvclock.h"
 #include "vcpu/sched.h"
 #include "vcpu/vm.h"
+#include "host/mitigation.h"
 
 static struct cpu cpu;
 static struct vm vm;
@@ -102,9 +103,20 @@ void vcpu_inject_exception(struct vcpu *which, uint8_t vector)
 	which->exception = (struct vcpu_event){ .valid = true, .vector = vector };
 }
 
+static struct vcpu *loads[4];
+static unsigned int load_count, follows;
+
 void vcpu_load(struct vcpu *which)
 {
-	(void)which;
+	loads[load_count++ % ARRAY_SIZE(loads)] = which;
+}
+
+uint32_t mitigation_generation;
+
+void mitigation_follow(struct cpu *which)
+{
+	follows++;
+	which->mitigation_generation = mitigation_generation;
 }
 
 void vcpu_prepare_events(struct vcpu *which)
@@ -150,10 +162,33 @@ static void test_exceptions_without_end(void **state)
 	assert_true(entries <= 1000);
 }
 
+/* A changed choice reaches the vCPU through being loaded anew; else it stays as it is. */
+static void test_mitigations_are_followed(void **state)
+{
+	(void)state;
+	vcpu.vm = &vm;
+	entries = load_count = follows = 0;
+	vcpu_run(&vcpu);
+	assert_int_equal(load_count, 1);
+	assert_int_equal(follows, 0);
+	assert_true(cpu.l1d_stale);
+	mitigation_generation++;
+	entries = load_count = 0;
+	vcpu_run(&vcpu);
+	assert_int_equal(follows, 1);
+	assert_int_equal(load_count, 2);
+	assert_null(loads[0]);
+	assert_ptr_equal(loads[1], &vcpu);
+	entries = 0;
+	vcpu_run(&vcpu);
+	assert_int_equal(follows, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exceptions_without_end),
+		cmocka_unit_test(test_mitigations_are_followed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,6 +73,7 @@ HANDLER(cmd_trace)
 HANDLER(cmd_top)
 HANDLER(cmd_mem)
 HANDLER(cmd_cpu)
+HANDLER(cmd_mitigation)
 HANDLER(cmd_log)
 HANDLER(cmd_version)
 HANDLER(cmd_poweroff)
@@ -240,7 +241,7 @@ static const char *offered(const char *line)
 static void tab_offers_what_may_follow(void **state)
 {
 	(void)state;
-	assert_string_equal(offered(""), "vm trace top mem cpu log version poweroff reboot help ");
+	assert_string_equal(offered(""), "vm trace top mem cpu mitigation log version poweroff reboot help ");
 	assert_string_equal(offered("vm "), VM_WORDS);
 	assert_string_equal(offered("vm start "), "debian debug win ");
 	assert_string_equal(offered("vm  stop  "), "debian debug win ");
@@ -250,7 +251,7 @@ static void tab_offers_what_may_follow(void **state)
 	assert_string_equal(offered("trace debian "), "off on ");
 	assert_string_equal(offered("trace debian on "), "");
 	assert_string_equal(offered("log "), "");
-	assert_string_equal(offered("help "), "vm trace top mem cpu log version poweroff reboot help ");
+	assert_string_equal(offered("help "), "vm trace top mem cpu mitigation log version poweroff reboot help ");
 	assert_string_equal(offered("help vm "), VM_WORDS);
 	assert_string_equal(offered("help mem "), "");
 	assert_string_equal(offered("nothing "), "");

@@ -312,6 +312,21 @@ static void asids_are_never_reused_unflushed(void **state)
 	enter_with_asid(2, 0);
 }
 
+static void the_longer_way_is_taken_when_asked_for(void **state)
+{
+	(void)state;
+	mitigated_runs = 0;
+	svm.mitigated = true;
+	vcpu.special.rip = 0x1234;
+	run(SVM_EXIT_CPUID, 0, 0);
+	run(SVM_EXIT_HLT, 0, 0);
+	assert_int_equal(mitigated_runs, 2);
+	assert_int_equal(vmcb.save.rip, 0x1234);
+	svm.mitigated = false;
+	run(SVM_EXIT_HLT, 0, 0);
+	assert_int_equal(mitigated_runs, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -326,6 +341,7 @@ int main(void)
 		cmocka_unit_test_setup(only_dirty_groups_lose_their_clean_bits, setup),
 		cmocka_unit_test_setup(cr8_writes_clear_the_low_half_of_tpr, setup),
 		cmocka_unit_test_setup(asids_are_never_reused_unflushed, setup),
+		cmocka_unit_test_setup(the_longer_way_is_taken_when_asked_for, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -302,12 +302,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_idle_machine_has_no_timer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(who_works_in_silence_is_probed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(who_serves_interrupts_is_left_alone, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_stuck_cpu_is_reported_with_its_trace_and_its_return, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_stuck_cpu_is_reported_with_its_trace_and_its_return, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(a_guest_that_does_not_exit_is_named, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(who_takes_no_nmi_is_reported_all_the_same, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_boot_cpu_is_reported_past_the_console, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_report_that_the_boot_cpu_does_not_print_goes_to_the_port, set_up,
-			tear_down),
+		cmocka_unit_test_setup_teardown(a_report_that_the_boot_cpu_does_not_print_goes_to_the_port,
+			set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_cpu_has_no_watch, set_up, tear_down),
 	};
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-ballast_fuzz(config SOURCES test/fuzz/fuzz_config.c ${CONFIG_SOURCES})
+ballast_fuzz(config SOURCES test/fuzz/fuzz_config.c ${CONFIG_SOURCES} host/mitigation_plan.c)
 ballast_fuzz(loader SOURCES test/fuzz/fuzz_loader.c test/unit/fake_guest_memory.c
 	mgmt/config_path.c mgmt/elf.c
 	mgmt/guest_acpi.c mgmt/guest_firmware.c mgmt/guest_layout.c mgmt/loader.c

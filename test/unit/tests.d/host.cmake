@@ -3,6 +3,7 @@ ballast_unit_test(frame SOURCES test/unit/test_frame.c host/frame.c host/heap.c 
 ballast_unit_test(timer SOURCES test/unit/test_timer.c host/timer.c)
 ballast_unit_test(watchdog SOURCES test/unit/test_watchdog.c host/watchdog.c test/unit/fake_clock.c
 	DEFINITIONS BALLAST_FAKE_CLOCK)
+ballast_unit_test(mitigation SOURCES test/unit/test_mitigation.c host/mitigation_plan.c host/topology.c)
 ballast_unit_test(host_acpi SOURCES test/unit/test_acpi.c host/acpi.c)
 
 # boot/memmap.c speaks with the firmware: GNU-EFI's headers, and its calling convention.
