@@ -68,13 +68,21 @@ static void show_time(const struct managed_vm *managed)
 		seconds(sum.steal_ns).chars, seconds(sum.halted_ns).chars);
 }
 
+static bool is_on_cpu(const struct vcpu *vcpu)
+{
+	struct sched_occupant occupant;
+
+	return sched_occupant(vcpu->cpu, &occupant) && occupant.vcpu_id == vcpu->id &&
+		strcmp(occupant.vm_name, vcpu->vm->name) == 0;
+}
+
 static const char *vcpu_state_name(const struct vcpu *vcpu)
 {
 	switch (vcpu->state) {
 	case VCPU_STOPPED:
 		return "stopped";
 	case VCPU_RUNNABLE:
-		return "runs";
+		return is_on_cpu(vcpu) ? "runs" : "waits";
 	case VCPU_HALTED:
 		return "halted";
 	case VCPU_WAIT_SIPI:

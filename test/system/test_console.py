@@ -9,8 +9,8 @@ import suite
 
 PROMPT = r"^ballast> "
 LEAVE = "\x1dd"  # Ctrl-] d
-COMMANDS = ("vm list", "vm show", "vm start", "vm stop", "vm reset", "vm destroy", "vm console", "mem", "cpu", "log",
-            "trace", "poweroff", "reboot", "help")
+COMMANDS = ("vm list", "vm show", "vm create", "vm set", "vm start", "vm stop", "vm reset", "vm pause", "vm resume",
+            "vm destroy", "vm console", "mem", "cpu", "top", "log", "trace", "poweroff", "reboot", "help")
 
 
 def says(machine, line, *patterns, timeout_s=30):
@@ -216,3 +216,101 @@ def stop_and_destroy(machine):
     machine.expect(r"^vm linux: stopped", 60)
     machine.expect(PROMPT, 30)
     says(machine, "vm list", r"^linux +stopped", r"^faulty +faulted")
+
+
+def told(machine, line, state):
+    """A command whose answer is a state line; it may be longer than the editor's row."""
+    machine.send_line(line)
+    machine.expect(state, 60, but_not=r"^vm (create|set|start|pause|resume|destroy): ")
+    machine.expect(PROMPT, 60)
+
+
+@suite.test
+def test_create(env):
+    """VMs made at the prompt: created like others, changed while they run, paused, watched by top, gone for good."""
+    files = [(os.path.join(env.build, path), f"/{path}") for path in ("time/hog.elf", "guest/port.elf")]
+    conf = ("[vm first]\nmemory = 24M\nkernel = /time/hog.elf\nboot = multiboot\ncmdline = every=100\n"
+            "[ballast]\nload = /guest/port.elf\nload = /no/such/file\n")
+    with env.machine(env.image(conf, files), 600) as machine:
+        machine.expect(PROMPT, 90)
+        suite.check(re.search(r"^ballast\.conf: .*/no/such/file.* not on the boot volume", machine.text, re.MULTILINE),
+                    "the file that is not there is not named")
+        before = own_memory(machine)
+        creation_mistakes(machine)
+        told(machine, "vm create tiny kernel=/guest/port.elf boot=multiboot debug-exit=yes memory=32M autostart=yes",
+             r"^vm tiny: exited with status 0")
+        told(machine, "vm create second like=first weight=50 cap=90%", r"^vm second: created")
+        says(machine, "vm list", r"^tiny +exited", r"^second +not started +1 +24 MiB")
+        told(machine, "vm start second", r"^vm second: started")
+        console_of_second(machine)
+        changed_and_paused(machine)
+        watched(machine)
+        told(machine, "vm pause second", r"^vm second: paused")
+        told(machine, "vm destroy second", r"^vm second: destroyed")
+        told(machine, "vm destroy tiny", r"^vm tiny: destroyed")
+        answer = says(machine, "vm list", r"^first +not started")
+        suite.check("second" not in answer and "tiny" not in answer, f"a destroyed VM is listed:\n{answer}")
+        after = own_memory(machine)
+        suite.check(before == after, f"memory is not as before: {before}, now {after}")
+        power_off(machine)
+
+
+def own_memory(machine):
+    """Three rows of `mem`, to the KiB as long as they are small."""
+    answer = says(machine, "mem")
+    return re.findall(r"^ *(Ballast's own data|Ballast's data about the VMs|guests' memory in use) +(\d+ .iB)", answer,
+                      re.MULTILINE)
+
+
+def console_of_second(machine):
+    machine.send_line("vm console second")
+    machine.expect(r"vm console second\n(.*\n)*--- console of vm second", 30)
+    machine.expect(r"^hog \d+: \d+\n(.*\n)*hog \d+: \d+\n(.*\n)*hog \d+: \d+\n", 60)
+    machine.send(LEAVE)
+    machine.expect(PROMPT, 30)
+
+
+def creation_mistakes(machine):
+    says(machine, "vm create first kernel=/guest/port.elf", r"there is a VM 'first' already")
+    says(machine, "vm create x", r"kernel.*/time/hog\.elf, /guest/port\.elf$")
+    says(machine, "vm create x kernel=/nothing", r"/nothing is not in memory")
+    says(machine, "vm create x kernel=/guest/port.elf memory=some", r"'some' is not a size")
+    says(machine, "vm create x krenel=/guest/port.elf", r"'krenel'; did you mean 'kernel'")
+    says(machine, "vm set first cpus=200-", r"'200-' is no set of CPUs")
+    says(machine, "vm set first", r"key=value")
+    machine.send("vm cre\tnew ker\t/guest\t\r")  # completed: commands, keys, files
+    machine.expect(r"^vm new: created", 30)
+    machine.expect(PROMPT, 30)
+    told(machine, "vm destroy new", r"^vm new: destroyed")
+
+
+def changed_and_paused(machine):
+    says(machine, "vm set second weight=300 cpus=0", r"^vm second has weight 300, cap 90%, cpus 0$")
+    says(machine, "vm set second memory=64M", r"runs: only weight, cap and cpus")
+    says(machine, "vm show second", r"weight 300, cap 90%, cpus 0$", r"vcpu time +\d+\.\d+ s run, \d+\.\d+ s stolen",
+         r"vcpu 0 ")
+    told(machine, "vm pause second", r"^vm second: paused")
+    says(machine, "vm pause second", r"'second' is paused")
+    says(machine, "vm list", r"^second +paused")
+    before = says(machine, "vm show second", r"second is paused", r"exits +\d+")
+    machine.pump(3)
+    after = says(machine, "vm show second")
+    counts = [re.search(r"exits +(\d+)", text).group(1) for text in (before, after)]
+    suite.check(counts[0] == counts[1], f"a paused guest runs: {counts[0]} exits, later {counts[1]}")
+    told(machine, "vm resume second", r"^vm second: resumed")
+    says(machine, "vm resume second", r"not paused but running")
+    console_of_second(machine)
+
+
+def watched(machine):
+    """Escape sequences are left out of the text: what top draws is one long line here."""
+    machine.send_line("top 3")
+    match = machine.expect(r"Ballast, up \d+:\d+:\d+; 1 of 3 VMs run; .*CPUs +\d+%:( +\d+)+.*EXITS A SECOND"
+                           r"second +running +1 +\d+% +\d+% +\d+[KM] +[a-z]+ [0-9.]+k? ", 60)
+    suite.check("\n" not in match.group(0), f"top is torn:\n{match.group(0)}")
+    machine.expect(PROMPT, 60)
+    machine.send_line("top")
+    machine.expect(r"second +running", 60)
+    machine.send("xq")
+    machine.expect(PROMPT, 60)
+    says(machine, "cpu", r"^ +cpu 0 .*load \d+%")

@@ -75,7 +75,7 @@ ballast_system_test(many-fit qemu-svm LONG)
 ballast_system_test(many-64 qemu-svm LONG TIMEOUT 1800)
 
 # The operator's side.
-foreach(name shell console lives no-configuration)
+foreach(name shell console lives create no-configuration)
 	ballast_system_test(${name} qemu-svm)
 	ballast_system_test(${name} bochs-vmx)
 	ballast_system_test(${name} bochs-svm LONG)

@@ -697,6 +697,54 @@ static void seen_rows_come_back_as_a_little_context(void **state)
 	assert_non_null(strstr(text, "row 399\r\nnews\r\n"));
 }
 
+#define MANY 64
+
+/* All write as fast as they can: each is taken as it comes, and kept apart. */
+static void many_guests_write_at_once(void **state)
+{
+	static struct guest many[MANY];
+	char name[MANY][32], line[64];
+
+	(void)state;
+	for (int i = 0; i < MANY; i++) {
+		snprintf(name[i], sizeof(name[i]), "guest%d", i);
+		guest_setup(&many[i], name[i]);
+	}
+	attach(&many[0]);
+	fake_serial_hold();
+	for (int round = 0; round < 1000; round++)
+		for (int i = 0; i < MANY; i++) {
+			snprintf(line, sizeof(line), "g%02d line %04d\r\n", i, round);
+			guest_says(&many[i], line);
+			/* Who is not attached never waits. */
+			assert_true(i == 0 || many[i].wants_count == 0);
+		}
+	/* Whatever they do, the way out is as short as the line's own backlog. */
+	assert_true(serial_write_pending() <= 4096);
+	type(LEAVE);
+	fake_serial_release();
+	poll();
+	assert_non_null(strstr(fake_serial_take(), "--- left the console of vm guest0 ---\r\n" PROMPT));
+	for (int i = 1; i < MANY; i++) {
+		const char *at;
+
+		console_attach(&many[i].port);
+		poll();
+		at = fake_serial_sent();
+		snprintf(line, sizeof(line), "g%02d line 0999\r\n", i);
+		assert_non_null(strstr(at, line));
+		/* Nobody else's lines are among them. */
+		snprintf(line, sizeof(line), "g%02d line ", i);
+		while ((at = strstr(at, " line ")) != NULL) {
+			assert_memory_equal(at - 3, line, 9);
+			at++;
+		}
+		assert_true(strlen(fake_serial_take()) <= CONSOLE_SCROLLBACK + 100);
+	}
+	for (int i = 0; i < MANY; i++)
+		console_port_destroy(&many[i].port);
+}
+
 static void the_end_of_a_guest_gives_the_prompt_back(void **state)
 {
 	(void)state;
@@ -926,6 +974,7 @@ int main(void)
 		TEST(scrollback_is_shown_as_text),
 		TEST(scrollback_keeps_the_newest_rows),
 		TEST(seen_rows_come_back_as_a_little_context),
+		TEST(many_guests_write_at_once),
 		TEST(the_end_of_a_guest_gives_the_prompt_back),
 		TEST(answers_do_not_reach_the_shell),
 		TEST(silence_counts_from_the_last_byte_sent),
