@@ -110,7 +110,7 @@ static int64_t (*const calls[])(struct vcpu *vcpu, const struct hypercall *call)
 	[SCHED_YIELD] = sched_yield,
 };
 
-static int64_t perform(struct vcpu *vcpu, uint32_t number)
+static __attribute__((noinline)) int64_t perform(struct vcpu *vcpu, uint32_t number)
 {
 	const uint64_t *gpr = vcpu->regs.gpr;
 	struct hypercall call = { { gpr[GPR_RBX], gpr[GPR_RCX], gpr[GPR_RDX], gpr[GPR_RSI] }, 64 };

@@ -48,8 +48,8 @@ void lapic_destroy(struct vcpu *vcpu)
 
 void lapic_clear(struct lapic *lapic)
 {
-	if (pv_eoi_offered(lapic->vcpu))
-		(void)!pv_eoi_withdraw(lapic->vcpu);
+	if (pv_eoi_offered(lapic))
+		(void)!pv_eoi_withdraw(lapic);
 	lapic_timer_stop(lapic);
 	for (unsigned int i = 0; i < LAPIC_VECTOR_WORDS; i++) {
 		__atomic_store_n(&lapic->irr[i], 0, __ATOMIC_RELAXED);
@@ -77,7 +77,7 @@ void lapic_reset(struct vcpu *vcpu, bool init)
 	struct lapic *lapic = vcpu->lapic;
 
 	/* The record is forgotten with what was in service (pv_reset()). */
-	vcpu->pv.eoi_offered = false;
+	lapic->eoi_offered = false;
 	lapic_clear(lapic);
 	/* INIT leaves the mode and the base as they are. */
 	if (init)
@@ -118,7 +118,7 @@ static void broadcast_end(struct vm *vm, uint8_t vector)
 }
 
 /* What is in service, and there is something, ends. */
-static void end_in_service(struct lapic *lapic)
+static inline void end_in_service(struct lapic *lapic)
 {
 	int vector = lapic->in_service;
 
@@ -129,10 +129,22 @@ static void end_in_service(struct lapic *lapic)
 		broadcast_end(lapic->vcpu->vm, vector);
 }
 
+static __attribute__((noinline)) void settle(struct lapic *lapic)
+{
+	if (pv_eoi_withdraw(lapic))
+		end_in_service(lapic);
+}
+
+/* Inlined where interrupts are counted in instructions. */
+static inline void settle_eoi(struct lapic *lapic)
+{
+	if (unlikely(pv_eoi_offered(lapic)))
+		settle(lapic);
+}
+
 void lapic_settle_eoi(struct vcpu *vcpu)
 {
-	if (unlikely(pv_eoi_offered(vcpu)) && pv_eoi_withdraw(vcpu))
-		end_in_service(vcpu->lapic);
+	settle_eoi(vcpu->lapic);
 }
 
 /* The class of what is being served, or -1: the arithmetic shift keeps -1. */
@@ -149,7 +161,7 @@ int lapic_waiting_vector(struct vcpu *vcpu)
 	if (!lapic_any(lapic->irr))
 		return -1;
 	/* Something waits: the end of what is in service has to be seen. */
-	lapic_settle_eoi(vcpu);
+	settle_eoi(lapic);
 	vector = highest(lapic->irr);
 	return (vector >> 4) > service_class(lapic) ? vector : -1;
 }
@@ -178,14 +190,14 @@ void lapic_accept(struct vcpu *vcpu, uint8_t vector)
 	/* Only a higher class than what is in service gets here. */
 	__atomic_store_n(&lapic->in_service, vector, __ATOMIC_RELAXED);
 	if (pv_record_enabled(&vcpu->pv.eoi) && end_matters_not(lapic, vector))
-		pv_eoi_offer(vcpu);
+		pv_eoi_offer(lapic);
 }
 
 uint8_t lapic_ppr(struct lapic *lapic)
 {
 	struct vcpu *vcpu = lapic->vcpu;
 
-	lapic_settle_eoi(vcpu);
+	settle_eoi(lapic);
 	vcpu_need(vcpu, REG_TPR);
 	if ((vcpu->special.tpr >> 4) >= service_class(lapic))
 		return vcpu->special.tpr;
@@ -200,7 +212,7 @@ void lapic_reconsider(struct lapic *lapic)
 
 void lapic_end_interrupt(struct lapic *lapic)
 {
-	lapic_settle_eoi(lapic->vcpu);
+	settle_eoi(lapic);
 	if (unlikely(lapic->in_service < 0))
 		return;
 	end_in_service(lapic);

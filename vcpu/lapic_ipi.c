@@ -108,7 +108,7 @@ static struct lapic *arbitrate(struct vm *vm, const struct apic_message *message
 		int class = __atomic_load_n(&lapic->in_service, __ATOMIC_RELAXED) >> 4;
 
 		/* As a rule it has ended meanwhile. */
-		if (pv_eoi_offered(lapic->vcpu))
+		if (pv_eoi_offered(lapic))
 			class = -1;
 		if (!matches(lapic, message) || !lapic_flag_set(lapic, APIC_BASE_ENABLE) ||
 			!lapic_software_enabled(lapic))

@@ -73,6 +73,7 @@ struct lapic {
 	uint64_t tmr[LAPIC_VECTOR_WORDS];  /* [a] */
 	uint64_t isr[LAPIC_VECTOR_WORDS];
 	int32_t in_service;                /* [a] highest vector in ISR, or -1 */
+	bool eoi_offered;                  /* [a] the guest may end that one without an exit */
 	uint32_t base_flags;               /* [a] APIC_BASE_... */
 	uint64_t base_address;
 	uint32_t ldr;                      /* [a] xAPIC */

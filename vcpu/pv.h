@@ -32,7 +32,7 @@ void pv_descheduled(struct vcpu *vcpu, bool preempted);
 int pv_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value) __must_check;
 int pv_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value) __must_check;
 
-/* After power-up or INIT the guest uses none of it, the clock included. Own CPU, or a stopped VM. */
+/* After power-up or INIT the guest uses none of it, nor the clock. Own CPU, or a stopped VM. */
 void pv_reset(struct vcpu *vcpu);
 
 #endif

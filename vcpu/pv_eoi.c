@@ -6,24 +6,29 @@
 
 #define EOI_OFFERED BIT(0)
 
-void pv_eoi_offer(struct vcpu *vcpu)
+static uint8_t *find_word(struct lapic *lapic)
 {
-	uint8_t *word = pv_record_find(vcpu, &vcpu->pv.eoi);
+	return pv_record_find(lapic->vcpu, &lapic->vcpu->pv.eoi);
+}
+
+void pv_eoi_offer(struct lapic *lapic)
+{
+	uint8_t *word = find_word(lapic);
 
 	if (!word)
 		return;
 	__atomic_store_n(word, EOI_OFFERED, __ATOMIC_RELAXED);
-	__atomic_store_n(&vcpu->pv.eoi_offered, true, __ATOMIC_RELAXED);
+	__atomic_store_n(&lapic->eoi_offered, true, __ATOMIC_RELAXED);
 }
 
-bool pv_eoi_withdraw(struct vcpu *vcpu)
+bool pv_eoi_withdraw(struct lapic *lapic)
 {
-	uint8_t *word = pv_record_find(vcpu, &vcpu->pv.eoi);
+	uint8_t *word = find_word(lapic);
 
-	__atomic_store_n(&vcpu->pv.eoi_offered, false, __ATOMIC_RELAXED);
+	__atomic_store_n(&lapic->eoi_offered, false, __ATOMIC_RELAXED);
 	/*
-	 * Where the memory is gone nobody knows any more. To take the interrupt for ended is the lesser
-	 * evil: an EOI too many does nothing, one too few would keep others waiting for ever.
+	 * Where the memory is gone nobody knows any more. To take the interrupt for ended is the
+	 * lesser evil: one EOI too many does nothing, one too few keeps others waiting for ever.
 	 */
 	if (!word || !(__atomic_load_n(word, __ATOMIC_RELAXED) & EOI_OFFERED))
 		return true;

@@ -17,8 +17,8 @@ static inline bool pv_record_enabled(const struct pv_record *record)
 
 /*
  * Take over what the guest wrote to a record's MSR; `bytes`, a power of two, is size and alignment
- * of the record, so that it lies in one page. -EIO, and nothing changes, for reserved bits and where
- * there is no RAM. Own vCPU.
+ * of the record, so that it lies in one page. -EIO, and nothing changes, for reserved bits and
+ * where there is no RAM. Own vCPU.
  */
 int pv_record_set(struct vcpu *vcpu, struct pv_record *record, uint64_t msr, uint64_t bytes)
 	__must_check;

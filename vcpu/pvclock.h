@@ -21,9 +21,9 @@
 #define PVCLOCK_FEATURE_STABLE BIT(24)
 
 /*
- * The MSRs above. Writing one stores the guest physical address of a record and fills it in; the TSC
- * is the same on all CPUs and never stops, so it holds until the guest moves its TSC or is paused.
- * 0, or -EIO for #GP, and nothing changes, when the record does not lie in RAM. Own vCPU.
+ * The MSRs above. Writing one stores the guest physical address of a record and fills it in; the
+ * TSC is the same on all CPUs and never stops, so it holds until the guest moves its TSC or is
+ * paused. 0, or -EIO for #GP, and nothing changes, when the record is not in RAM. Own vCPU.
  */
 int pvclock_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value) __must_check;
 int pvclock_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value) __must_check;

@@ -261,7 +261,7 @@ static void eoi_page_goes_away(void **state)
 	/* Nobody knows; others must not wait for ever. */
 	request(LOW, false);
 	assert_int_equal(pc_take_interrupt(0), LOW);
-	assert_false(pc.vcpus[0].pv.eoi_offered);
+	assert_false(pc.vcpus[0].lapic->eoi_offered);
 	lapic_write32(0, LAPIC_EOI << 4, 0);
 	assert_false(in_service(LOW));
 }
