@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SVM on a physical CPU: on and off, its host state, its ASIDs. */
+/* SVM on a physical CPU: on and off, and its host state. */
 #include "host/cpu.h"
 #include "host/log.h"
 #include "host/memory.h"
@@ -26,10 +26,8 @@ static struct svm_cpu *cpu_data_create(void)
 		heap_free(svm);
 		return NULL;
 	}
-	svm->asids = svm_features.asids;
-	svm->generation = 1; /* 0 is no generation */
-	/* All used up: the first guest flushes what the firmware may have left. */
-	svm->next_asid = svm->asids;
+	tlb_tags_init(&svm->asids, svm_features.asids);
+	svm->flush_all = true; /* what the firmware may have left */
 	return svm;
 }
 
@@ -105,34 +103,4 @@ void svm_cpu_disable(struct cpu *cpu)
 	cpu->hw_data = NULL;
 	frame_free(cpu->hw_page, FRAME_ORDER_4K);
 	cpu->hw_page = HPA_NONE;
-}
-
-/*
- * ASIDs are handed out in turn. When they run out, a new generation starts: the next VMRUN flushes
- * everything, and every other vCPU of this CPU gets a new one before it runs.
- */
-void svm_assign_asid(struct svm_vcpu *svm)
-{
-	struct vmcb_control *control = &svm->vmcb->control;
-	struct svm_cpu *cpu = svm->cpu;
-
-	control->tlb_control = TLB_CONTROL_NOTHING;
-	if (cpu->next_asid >= cpu->asids) {
-		cpu->generation++;
-		cpu->next_asid = 1;
-		control->tlb_control = TLB_CONTROL_FLUSH_ALL;
-	}
-	control->asid = cpu->next_asid++;
-	control->clean &= ~CLEAN_ASID;
-	svm->asid_generation = cpu->generation;
-}
-
-void svm_flush_tlb(struct vcpu *vcpu)
-{
-	struct svm_vcpu *svm = svm_of(vcpu);
-
-	if (svm_features.flush_by_asid && svm->asid_generation == svm->cpu->generation)
-		svm->vmcb->control.tlb_control = TLB_CONTROL_FLUSH_ASID;
-	else
-		svm->asid_generation = 0;
 }

@@ -184,6 +184,7 @@ static enum exit_kind decode_other(struct vcpu *vcpu, const struct vmcb *vmcb, u
 		 */
 		return decode_exception(vcpu, vmcb, VECTOR_MF);
 	case (uint32_t)SVM_EXIT_INVALID:
+		svm_of(vcpu)->cpu->flush_all = true; /* if VMRUN was to do it, it has not */
 		return EXIT_ENTRY_FAILED;
 	default:
 		return EXIT_UNKNOWN;
@@ -301,8 +302,6 @@ static __attribute__((noinline)) void enter_prepared(struct vcpu *vcpu)
 	/* A reset takes back what was given for an entry that never came. */
 	if (!vcpu->injected)
 		svm->vmcb->control.event_inj = 0;
-	if (svm->asid_generation != svm->cpu->generation)
-		svm_assign_asid(svm);
 	if (svm->stepping)
 		arm_step(svm);
 	if (svm->mitigated)
@@ -315,16 +314,14 @@ void svm_enter(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = svm_of(vcpu);
 	struct vmcb *vmcb = svm->vmcb;
-	struct svm_cpu *cpu = svm->cpu;
 
 	/* RIP is always valid, and all that most exits change. */
 	vmcb->save.rip = vcpu->special.rip;
 	vmcb->save.rax = vcpu->regs.gpr[GPR_RAX];
-	if (unlikely(vcpu->dirty & ~REG_RIP) ||
-		unlikely(svm->asid_generation != cpu->generation) || unlikely(svm->prepare)) {
+	if (unlikely(vcpu->dirty & ~REG_RIP) || unlikely(svm->prepare)) {
 		enter_prepared(vcpu);
 		return;
 	}
 	vcpu->dirty = 0;
-	svm_run_guest(vcpu, host_phys(vmcb), cpu->host_vmcb);
+	svm_run_guest(vcpu, host_phys(vmcb), svm->cpu->host_vmcb);
 }

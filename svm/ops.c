@@ -16,6 +16,7 @@ const struct hw_ops svm_ops = {
 	.inject = svm_inject,
 	.want_window = svm_want_window,
 	.flush_tlb = svm_flush_tlb,
+	.tlb_by_tag = true,
 	.s2_format = &svm_npt_format,
 	.describe = svm_describe,
 	.summary = svm_summary,

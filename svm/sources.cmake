@@ -10,5 +10,6 @@ set(SVM_SOURCES
 	svm/ops.c
 	svm/probe.c
 	svm/regs.c
+	svm/tlb.c
 	svm/vcpu.c
 )

@@ -38,9 +38,8 @@ extern struct svm_features svm_features; /* [I] after probe() */
 /* A CPU's own part; cpu->hw_data. */
 struct svm_cpu {
 	hpa_t host_vmcb;           /* [I] VMSAVE'd host state that VMEXIT does not restore */
-	uint64_t generation;       /* of the ASIDs below: grows when they are used up */
-	uint32_t next_asid;
-	uint32_t asids;            /* [I] */
+	struct tlb_tags asids;
+	bool flush_all;            /* before anything else: an ASID may have stale translations */
 };
 
 /* NMI blocking, which SVM leaves to software: from an NMI's injection until IRET has executed. */
@@ -54,7 +53,7 @@ enum svm_nmi_state {
 struct svm_vcpu {
 	struct vmcb *vmcb;         /* [I] */
 	struct svm_cpu *cpu;       /* own CPU: the one that loaded it */
-	uint64_t asid_generation;  /* of the ASID in the VMCB; 0: it needs a new one */
+	struct tlb_tag asid;       /* the one in the VMCB */
 	uint64_t *nested_root;     /* [I] table above the VM's own where the host has 5 levels */
 	uint64_t tsc_aux;          /* while not loaded */
 	uint64_t iret_rip;         /* with SVM_NMI_IRET */
@@ -104,9 +103,13 @@ void svm_summary(char *text, size_t size);
 /* svm/cpu.c */
 int svm_cpu_enable(struct cpu *cpu);
 void svm_cpu_disable(struct cpu *cpu);
-/* Give the vCPU an ASID that holds no stale translations on its CPU. */
-void svm_assign_asid(struct svm_vcpu *svm);
-void svm_flush_tlb(struct vcpu *vcpu);
+
+/* svm/tlb.c */
+void svm_flush_tlb(struct vcpu *vcpu, enum tlb_scope scope);
+/* The vCPU is going to run on `cpu`, with an ASID that holds no stale translations there. */
+void svm_tlb_load(struct svm_vcpu *svm, struct svm_cpu *cpu);
+/* It stops running there. */
+void svm_tlb_put(struct svm_vcpu *svm);
 
 /* svm/controls.c */
 #define SVM_MSRPM_BYTES 8192

@@ -70,13 +70,8 @@ void svm_write_cr2(uint64_t value)
 void svm_vcpu_load(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = svm_of(vcpu);
-	struct svm_cpu *cpu = this_cpu()->hw_data;
 
-	/* Nothing that another CPU cached is known here, and what was left here may be stale. */
-	if (svm->cpu != cpu) {
-		svm->cpu = cpu;
-		svm->asid_generation = 0;
-	}
+	svm_tlb_load(svm, this_cpu()->hw_data);
 	svm->mitigated = __atomic_load_n(&mitigation_steps, __ATOMIC_RELAXED);
 	svm->vmcb->control.clean = 0;
 	svm_write_cr2(svm->vmcb->save.cr2);
@@ -86,6 +81,7 @@ void svm_vcpu_load(struct vcpu *vcpu)
 
 void svm_vcpu_put(struct vcpu *vcpu)
 {
+	svm_tlb_put(svm_of(vcpu));
 	if (svm_features.tsc_aux)
 		svm_of(vcpu)->tsc_aux = rdmsr(MSR_TSC_AUX);
 }

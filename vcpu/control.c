@@ -14,7 +14,7 @@
 
 static void request_flush(struct vcpu *vcpu)
 {
-	__atomic_fetch_or(&vcpu->requests, REQUEST_TLB_FLUSH, __ATOMIC_RELAXED);
+	__atomic_fetch_or(&vcpu->requests, REQUEST_TLB_GUEST, __ATOMIC_RELAXED);
 }
 
 /* May paging be turned on in this state? (Intel SDM vol. 3, "Paging-Mode Enable") */

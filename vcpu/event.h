@@ -34,12 +34,13 @@ struct vcpu_event {
 #define REQUEST_EVENTS BIT(0)    /* look again for something to inject */
 #define REQUEST_STOP BIT(1)      /* return from the run loop for good */
 #define REQUEST_PREEMPT BIT(2)   /* return from the run loop, stay runnable */
-#define REQUEST_TLB_FLUSH BIT(3) /* flush what the hardware caches of this guest */
+#define REQUEST_TLB_GUEST BIT(3) /* flush translations by the guest's own page tables */
 #define REQUEST_NMI BIT(4)
 #define REQUEST_INIT BIT(5)
 #define REQUEST_SIPI BIT(6)
 #define REQUEST_UNHALT BIT(7)    /* end the HLT that it is in, or its next one */
 #define REQUEST_CLOCK BIT(8)     /* write the guest's pvclock record anew */
+#define REQUEST_TLB_SECOND_LEVEL BIT(9) /* look whether second-level translations changed */
 
 /* Set request bits and, if the vCPU is in the guest or blocked on another CPU, make it look. */
 void vcpu_request(struct vcpu *vcpu, uint32_t bits);

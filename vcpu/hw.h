@@ -8,6 +8,7 @@
 
 #include "ept/s2.h"
 #include "lib/util.h"
+#include "vcpu/tlb.h"
 
 struct cpu;
 struct vcpu;
@@ -58,8 +59,19 @@ struct hw_ops {
 	 */
 	void (*want_window)(struct vcpu *vcpu, uint32_t windows, uint8_t priority);
 
-	/* Forget all cached translations of this guest at its next entry. */
-	void (*flush_tlb)(struct vcpu *vcpu);
+	/*
+	 * Forget cached translations before the next entry: TLB_GUEST, at least, what the vCPU
+	 * cached on this CPU of the guest's own page tables, for every PCID and global ones too;
+	 * TLB_SECOND_LEVEL what this CPU cached of the VM's second-level tables, or, with
+	 * tlb_by_tag, what it cached for this vCPU.
+	 */
+	void (*flush_tlb)(struct vcpu *vcpu, enum tlb_scope scope);
+	/*
+	 * The hardware tags second-level translations as it does the guest's own, by a number that
+	 * each vCPU has (SVM's ASID); else they belong to the tables' root, and all vCPUs of a VM
+	 * share them on a CPU (VMX).
+	 */
+	bool tlb_by_tag;
 
 	const struct s2_format *s2_format;
 

@@ -71,7 +71,7 @@ static int write_efer(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 	vcpu->special.efer = (value & ~EFER_LMA) | (old & EFER_LMA);
 	vcpu_set_dirty(vcpu, REG_EFER);
 	if ((old ^ value) & EFER_NXE)
-		__atomic_fetch_or(&vcpu->requests, REQUEST_TLB_FLUSH, __ATOMIC_RELAXED);
+		__atomic_fetch_or(&vcpu->requests, REQUEST_TLB_GUEST, __ATOMIC_RELAXED);
 	return 0;
 }
 

@@ -44,7 +44,7 @@ void pv_scheduled(struct vcpu *vcpu)
 	 * left here before are seen.
 	 */
 	if (__atomic_exchange_n(&record->preempted, 0, __ATOMIC_SEQ_CST) & STEAL_FLUSH_TLB)
-		__atomic_fetch_or(&vcpu->requests, REQUEST_TLB_FLUSH, __ATOMIC_RELAXED);
+		__atomic_fetch_or(&vcpu->requests, REQUEST_TLB_GUEST, __ATOMIC_RELAXED);
 	write_steal(vcpu, record);
 }
 

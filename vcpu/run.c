@@ -34,6 +34,8 @@ static void receive_init(struct vcpu *vcpu)
 	vcpu_reset(vcpu, true);
 	vcpu->window = 0;
 	hw->want_window(vcpu, 0, 0);
+	/* Paging was turned off behind the CPU's back. */
+	hw->flush_tlb(vcpu, TLB_GUEST);
 }
 
 /* The startup vector names the page where the processor begins, in real mode. */
@@ -80,8 +82,10 @@ static enum turn serve_requests(struct vcpu *vcpu)
 		receive_init(vcpu);
 	if ((requests & REQUEST_SIPI) && vcpu->wait_sipi)
 		receive_sipi(vcpu);
-	if (requests & REQUEST_TLB_FLUSH)
-		hw->flush_tlb(vcpu);
+	if (requests & REQUEST_TLB_GUEST)
+		hw->flush_tlb(vcpu, TLB_GUEST);
+	if (requests & REQUEST_TLB_SECOND_LEVEL)
+		tlb_catch_up(vcpu);
 	if (requests & REQUEST_NMI)
 		vcpu->nmi_pending = MIN(vcpu->nmi_pending + 1, 2);
 	if (vcpu->wait_sipi)
@@ -174,7 +178,7 @@ static void trace(struct vcpu *vcpu)
 static enum turn serve_host(void)
 {
 	irq_window();
-	return __atomic_load_n(&this_cpu()->kick, __ATOMIC_RELAXED) ? TURN_YIELD : TURN_AGAIN;
+	return this_cpu()->kick ? TURN_YIELD : TURN_AGAIN;
 }
 
 /* After so many exits of other kinds the host looks for interrupts itself: see dispatch(). */
@@ -207,18 +211,33 @@ static enum turn dispatch(struct vcpu *vcpu)
 	return TURN_AGAIN;
 }
 
+/* Something is to be done before this entry. False: do not enter, but `*next`. */
+static __attribute__((noinline)) bool prepare_entry(struct vcpu *vcpu, enum turn *next)
+{
+	*next = TURN_AGAIN;
+	vcpu_end_guest(vcpu);
+	if (vcpu->requests)
+		*next = serve_requests(vcpu);
+	else
+		vcpu_prepare_events(vcpu);
+	if (*next != TURN_AGAIN)
+		return false;
+	if (!vcpu_begin_guest(vcpu))
+		return true;
+	vcpu_end_guest(vcpu);
+	return false;
+}
+
 static enum turn turn(struct vcpu *vcpu)
 {
-	if (__atomic_load_n(&vcpu->requests, __ATOMIC_RELAXED)) {
-		enum turn served = serve_requests(vcpu);
+	enum turn next;
 
-		if (served != TURN_AGAIN || __atomic_load_n(&vcpu->requests, __ATOMIC_RELAXED))
-			return served;
-	} else if (vcpu->exception.valid || vcpu->reinject.valid) {
-		vcpu_prepare_events(vcpu);
+	if (unlikely(vcpu_begin_guest(vcpu)) || vcpu->exception.valid || vcpu->reinject.valid) {
+		if (!prepare_entry(vcpu, &next))
+			return next;
 	}
 	hw->enter(vcpu);
-	vcpu->injected = false;
+	__atomic_store_n(&vcpu->entry, 0, __ATOMIC_RELEASE);
 	if (vcpu->exit.kind == EXIT_HOST_INTERRUPT) {
 		vcpu->exits[EXIT_HOST_INTERRUPT]++;
 		return serve_host();
@@ -241,21 +260,18 @@ static void take_up(struct vcpu *vcpu)
 
 bool vcpu_run(struct vcpu *vcpu)
 {
-	struct cpu *cpu = this_cpu();
+	uint64_t start = clock_tsc();
 	enum turn next;
 
+	vcpu->run_since_tsc = start;
 	take_up(vcpu);
-	/* Before the requests are looked at: see vcpu_request(). */
-	__atomic_store_n(&cpu->running, vcpu, __ATOMIC_SEQ_CST);
 	pv_scheduled(vcpu);
-	/* A wake may come after what it told was seen to: what has not come yet is waited for. */
-	if (unlikely(vcpu->wait_sipi || vcpu->in_hlt))
-		__atomic_fetch_or(&vcpu->requests, REQUEST_EVENTS, __ATOMIC_RELAXED);
 	do
 		next = turn(vcpu);
 	while (next == TURN_AGAIN);
 	pv_descheduled(vcpu, next == TURN_YIELD);
-	__atomic_store_n(&cpu->running, NULL, __ATOMIC_RELEASE);
+	vcpu->run_since_tsc = 0;
+	vcpu->run_tsc += clock_tsc() - start;
 	if (next == TURN_STOP)
 		leave_for_good(vcpu);
 	return next == TURN_YIELD;

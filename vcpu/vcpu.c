@@ -114,8 +114,6 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	vcpu->exception.valid = false;
 	vcpu->nmi_pending = 0;
 	vcpu->in_hlt = false;
-	/* Before the requests go: until then its timer may expire, on another CPU. */
-	lapic_reset(vcpu, init);
 	if (init) {
 		vcpu->special.msrs = kept;
 	} else {
@@ -132,6 +130,7 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	}
 	vcpu->wait_sipi = vcpu->id != 0;
 	vcpu_set_dirty(vcpu, REG_ALL);
+	lapic_reset(vcpu, init);
 	pv_reset(vcpu);
 }
 
@@ -147,8 +146,6 @@ static void put_loaded(struct cpu *cpu)
 	vcpu->dr[3] = read_dr3();
 	cpu->loaded = NULL;
 	cpu->guest_name = NULL;
-	/* From here on it may run elsewhere. */
-	__atomic_store_n(&vcpu->loaded_on, NULL, __ATOMIC_RELEASE);
 }
 
 void vcpu_load(struct vcpu *vcpu)
@@ -163,7 +160,6 @@ void vcpu_load(struct vcpu *vcpu)
 		return;
 	mitigation_enter_domain(cpu, vcpu->vm->domain);
 	cpu->loaded = vcpu;
-	__atomic_store_n(&vcpu->loaded_on, cpu, __ATOMIC_RELAXED);
 	cpu->guest_name = vcpu->vm->name;
 	cpu->guest_vcpu = vcpu->id;
 	write_dr0(vcpu->dr[0]);
@@ -172,5 +168,5 @@ void vcpu_load(struct vcpu *vcpu)
 	write_dr3(vcpu->dr[3]);
 	fpu_restore(vcpu->fpu, vcpu->xcr0);
 	hw->vcpu_load(vcpu);
-	lapic_timer_follow(vcpu);
+	tlb_catch_up(vcpu);
 }

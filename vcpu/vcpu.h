@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One virtual CPU. It belongs to the physical CPU that it runs on (vcpu->cpu): every field that is
- * not marked is touched only there, or by anybody while the VM is stopped. Those marked [sched]
- * have the lock of that CPU's run queue.
+ * One virtual CPU. It belongs to the physical CPU it is placed on (vcpu->cpu): every field
+ * that is not marked [a] is touched only there, or by anybody while the VM is stopped.
  */
 #ifndef BALLAST_VCPU_VCPU_H
 #define BALLAST_VCPU_VCPU_H
@@ -15,8 +14,7 @@
 #include "vcpu/hw.h"
 #include "vcpu/insn_cache.h"
 #include "vcpu/regs.h"
-#include "vcpu/sched_account.h"
-#include "vcpu/sched_queue.h"
+#include "vcpu/tlb.h"
 
 struct vm;
 struct lapic;
@@ -54,6 +52,7 @@ struct pv_record {
 struct vcpu_pv {
 	struct pv_record steal;
 	struct pv_record eoi;
+	bool eoi_offered;    /* [a] the guest may end what is in service without an exit */
 	bool unhalted;       /* kicked: the present or the next HLT ends */
 	bool paused;         /* [a] the clock's record has yet to say that the VM was paused */
 };
@@ -76,7 +75,7 @@ struct vcpu {
 
 	struct vm *vm;              /* [I] */
 	unsigned int id;            /* [I] index in the VM, and the initial APIC id */
-	struct cpu *cpu;            /* [a] [sched] where it runs, waits, or ran last */
+	struct cpu *cpu;            /* [sched] placement */
 	enum vcpu_state state;      /* [a] */
 	bool trace;                 /* [a] a log line for each exit */
 
@@ -85,7 +84,14 @@ struct vcpu {
 	uint8_t window;              /* own CPU: WINDOW_... asked for */
 	uint8_t window_priority;     /* own CPU: with WINDOW_INTERRUPT */
 
-	bool injected;               /* own CPU: the hardware has an event for the next entry */
+	union {
+		uint16_t entry;              /* [a] both of these: an exit ends both at once */
+		struct {
+			bool in_guest;       /* [a] in the guest or about to enter it */
+			bool injected;       /* own CPU: hardware has an event for the next entry */
+		};
+	};
+	uint64_t tlb_seen;           /* [a] generation of vm->tlb that it has caught up with */
 	struct vcpu_event reinject;  /* delivery that an exit interrupted */
 	struct vcpu_event exception; /* pending for the next entry */
 	uint64_t exception_address;  /* CR2 of a pending #PF */
@@ -102,12 +108,11 @@ struct vcpu {
 	struct vcpu_pv pv;
 	struct insn_cache insn_cache; /* own CPU */
 
-	struct sched_entity sched;   /* [sched] */
-	struct sched_account times;  /* [sched] written */
-	struct cpu *loaded_on;       /* [a] the CPU whose hardware holds its registers */
-	bool shelved;                /* [sched] it could run, but its VM is paused */
-	unsigned int yielded;        /* own CPU: directed yields without a target so far */
+	struct list run_link;        /* [sched] */
+	uint64_t slice_end_tsc;      /* own CPU */
 	uint64_t exits[EXIT_KINDS];  /* counters */
+	uint64_t run_tsc;            /* time spent in the run loop, but for the present stay */
+	uint64_t run_since_tsc;      /* in it since then; 0: it is not there */
 	struct exit_record history[VCPU_HISTORY];
 	uint32_t history_next;
 };
@@ -124,6 +129,22 @@ static inline void vcpu_set_dirty(struct vcpu *vcpu, uint32_t groups)
 {
 	vcpu->valid |= groups;
 	vcpu->dirty |= groups;
+}
+
+/*
+ * On the way into the guest: requests that are not there when it returns false come with an
+ * interrupt, which will end the guest's run. Own CPU.
+ */
+static inline bool vcpu_begin_guest(struct vcpu *vcpu)
+{
+	(void)__atomic_exchange_n(&vcpu->in_guest, true, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&vcpu->requests, __ATOMIC_SEQ_CST);
+}
+
+/* Back from it, or not gone: requests wait until the next entry. */
+static inline void vcpu_end_guest(struct vcpu *vcpu)
+{
+	__atomic_store_n(&vcpu->in_guest, false, __ATOMIC_RELEASE);
 }
 
 static inline uint64_t vcpu_tsc(const struct vcpu *vcpu)

@@ -38,15 +38,18 @@ int vm_create(const char *name, unsigned int vcpu_count, struct vm **out)
 	snprintf(vm->name, sizeof(vm->name), "%s", name);
 	vm->domain = __atomic_add_fetch(&last_domain, 1, __ATOMIC_RELAXED);
 	list_init(&vm->devices);
+	vm->sched = (struct sched_params){ .weight = SCHED_WEIGHT_DEFAULT, .cpus = CPU_SET_ALL };
 	vm->created_ns = clock_now_ns();
 	vm->cpuid = heap_alloc(sizeof(*vm->cpuid), FRAME_VM);
-	if (!vm->cpuid || sched_vm_init(vm))
+	if (!vm->cpuid)
 		goto fail;
 	cpuid_table_build(vm->cpuid, vcpu_count);
 	error = guest_memory_init(&vm->memory, hw->s2_format);
 	if (error)
 		goto fail;
-	error = create_vcpus(vm, vcpu_count);
+	error = tlb_init(vm);
+	if (!error)
+		error = create_vcpus(vm, vcpu_count);
 	if (error)
 		goto fail_vcpus;
 	*out = vm;
@@ -54,9 +57,9 @@ int vm_create(const char *name, unsigned int vcpu_count, struct vm **out)
 
 fail_vcpus:
 	free_vcpus(vm);
+	tlb_destroy(vm);
 	guest_memory_destroy(&vm->memory);
 fail:
-	sched_vm_destroy(vm);
 	heap_free(vm->cpuid);
 	heap_free(vm);
 	return error;
@@ -71,8 +74,8 @@ void vm_destroy(struct vm *vm)
 		device->destroy(device);
 	}
 	free_vcpus(vm);
+	tlb_destroy(vm);
 	guest_memory_destroy(&vm->memory);
-	sched_vm_destroy(vm);
 	heap_free(vm->cpuid);
 	heap_free(vm);
 }
@@ -82,6 +85,7 @@ void vm_reset(struct vm *vm)
 	struct device *device;
 
 	guest_memory_clear(&vm->memory);
+	tlb_changed(vm);
 	/* Without the lock: a device waits for its timer's callback, which takes the lock. */
 	list_for_each(device, &vm->devices, struct device, link)
 		device->reset(device);
@@ -99,17 +103,17 @@ void vm_start(struct vm *vm)
 
 	vm->state = VM_RUNNING;
 	vm->started_ns = clock_now_ns();
-	sched_vm_start(vm);
 	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
 		struct vcpu *vcpu = vm->vcpus[i];
 
 		vcpu->tsc_offset = tsc_offset;
 		vcpu_set_dirty(vcpu, REG_TSC);
+		vcpu->run_tsc = 0;
 		memset(vcpu->exits, 0, sizeof(vcpu->exits));
-		/* Cached translations may be those of an earlier run: the first entry flushes. */
-		/* From here on its sisters may wake it. */
-		__atomic_store_n(&vcpu->state, VCPU_WAIT_SIPI, __ATOMIC_RELEASE);
-		vcpu_request(vcpu, REQUEST_TLB_FLUSH | REQUEST_EVENTS);
+		sched_place(vcpu);
+		/* Those of the guest's page tables may be of an earlier run. */
+		vcpu->state = VCPU_WAIT_SIPI;
+		vcpu_request(vcpu, REQUEST_TLB_GUEST | REQUEST_EVENTS);
 	}
 }
 
@@ -125,12 +129,11 @@ void vm_stop(struct vm *vm, enum vm_stop stop, uint32_t status, const char *reas
 	snprintf(vm->stop_reason, sizeof(vm->stop_reason), "%s", reason ? reason : "");
 	for (unsigned int i = 0; i < vm->vcpu_count; i++)
 		vcpu_request(vm->vcpus[i], REQUEST_STOP);
-	sched_release(vm);
 }
 
 bool vm_has_stopped(const struct vm *vm)
 {
-	if (__atomic_load_n(&vm->stop, __ATOMIC_ACQUIRE) == VM_STOP_NONE)
+	if (vm->stop == VM_STOP_NONE)
 		return false;
 	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
 		if (__atomic_load_n(&vm->vcpus[i]->state, __ATOMIC_ACQUIRE) != VCPU_STOPPED)

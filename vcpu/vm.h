@@ -67,6 +67,7 @@ struct vm {
 	uint64_t domain;                       /* [I] a number that no other VM had or will have */
 	struct spinlock lock;                  /* device state, buses' devices, irqchips */
 	struct guest_memory memory;            /* own lock */
+	struct vm_tlb tlb;                     /* see vcpu/tlb.h */
 	struct io_bus ports;                   /* [I] once running */
 	struct io_bus mmio;                    /* [I] once running; LAPICs are not on it */
 	struct list devices;                   /* [I] once running */
@@ -75,10 +76,7 @@ struct vm {
 	struct vcpu *vcpus[VM_MAX_VCPUS];      /* [I] */
 	unsigned int vcpu_count;               /* [I] */
 	struct cpuid_table *cpuid;             /* [I] what CPUID says here */
-	struct sched_params sched;             /* boot CPU; the CPUs [a] */
-	struct sched_group group;              /* how its vCPUs compete; see vcpu/sched_queue.h */
-	struct sched_share *shares;            /* [I] one for each CPU, of `group` */
-	bool paused;                           /* [a] by the operator */
+	struct sched_params sched;             /* boot CPU */
 	enum vm_state state;                   /* boot CPU */
 	enum vm_stop stop;                     /* [a] */
 	uint32_t stop_status;                  /* with VM_STOP_EXIT */

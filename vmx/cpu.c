@@ -76,17 +76,6 @@ static bool vmxon(hpa_t region)
 	return !failed;
 }
 
-/* Translations cached before VMX was last left may be there still. */
-static void flush_everything(void)
-{
-	uint64_t have = vmx_capabilities.ept_vpid;
-
-	if (have & EPT_CAP_INVEPT_ALL)
-		vmx_invept(INVALIDATE_ALL, 0);
-	if ((have & VPID_CAP_INVVPID) && (have & VPID_CAP_INVVPID_ALL))
-		vmx_invvpid(INVALIDATE_ALL, 0);
-}
-
 int vmx_cpu_enable(struct cpu *cpu)
 {
 	uint64_t cr4 = read_cr4() | CR4_VMXE;
@@ -109,6 +98,10 @@ int vmx_cpu_enable(struct cpu *cpu)
 		vmcs_format(region, vmx_capabilities.basic);
 		cpu->hw_page = region;
 	}
+	if (!cpu->hw_data && vmx_tlb_create(cpu)) {
+		log_line("cpu %u: no memory for its VPIDs", cpu->id);
+		return -ENOMEM;
+	}
 	if (cpu->id == 0)
 		vmx_msr_bitmap_init();
 	unlock();
@@ -118,7 +111,7 @@ int vmx_cpu_enable(struct cpu *cpu)
 		log_line("cpu %u: VMXON failed", cpu->id);
 		return -EIO;
 	}
-	flush_everything();
+	vmx_tlb_flush_everything();
 	return 0;
 }
 

@@ -269,7 +269,6 @@ static void store_reset(struct vcpu *vcpu)
 	vmwrite(VMCS_PENDING_DEBUG, 0);
 	vmwrite(VMCS_ENTRY_EVENT, 0);
 	vmx_drop_windows(vmx_of(vcpu));
-	vmx_flush_tlb(vcpu);
 }
 
 void vmx_settle_reset(struct vcpu *vcpu)

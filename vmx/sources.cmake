@@ -9,6 +9,7 @@ set(VMX_SOURCES
 	vmx/exit.c
 	vmx/probe.c
 	vmx/regs.c
+	vmx/tlb.c
 	vmx/vcpu.c
 	vmx/vmcs.c
 )

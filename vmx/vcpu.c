@@ -2,10 +2,8 @@
 /*
  * A vCPU's VMCS: its life, its constant fields, and moving it onto a CPU and off again. A VMCS is
  * cleared when it leaves a CPU, so that it may be loaded on any other and freed at any time.
- * Lock order: vpid_lock is a leaf.
  */
 #include "host/descriptor.h"
-#include "host/lock.h"
 #include "host/mitigation.h"
 #include "host/x86.h"
 #include "lib/string.h"
@@ -73,39 +71,6 @@ void vmx_msr_bitmap_init(void)
 	}
 }
 
-/* VPIDs tell guests' translations apart; a vCPU that gets none does without. 0 is the host's. */
-#define VPIDS 1024
-static struct spinlock vpid_lock;
-static uint64_t vpids_used[VPIDS / 64] = { 1 }; /* [vpid_lock] */
-
-static uint16_t vpid_alloc(void)
-{
-	uint16_t vpid = 0;
-
-	if (!(vmx_controls.proc2 & PROC2_VPID))
-		return 0;
-	spin_lock(&vpid_lock);
-	for (unsigned int i = 0; i < ARRAY_SIZE(vpids_used) && !vpid; i++) {
-		if (~vpids_used[i]) {
-			unsigned int bit = __builtin_ctzll(~vpids_used[i]);
-
-			vpids_used[i] |= BIT(bit);
-			vpid = i * 64 + bit;
-		}
-	}
-	spin_unlock(&vpid_lock);
-	return vpid;
-}
-
-static void vpid_free(uint16_t vpid)
-{
-	if (!vpid)
-		return;
-	spin_lock(&vpid_lock);
-	vpids_used[vpid / 64] &= ~BIT(vpid % 64);
-	spin_unlock(&vpid_lock);
-}
-
 /*
  * Bits of CR0 that the guest may change without an exit. Not NE, which VMX wants set; not CD and
  * NW, which would switch off the real caches. PE and PG are exempt from VMX's fixed bits in
@@ -143,7 +108,6 @@ int vmx_vcpu_create(struct vcpu *vcpu)
 	if (virtual_apic == HPA_NONE)
 		goto fail_vmcs;
 	hw_state->virtual_apic = host_ptr(virtual_apic);
-	hw_state->vpid = vpid_alloc();
 	hw_state->eptp = vcpu->vm->memory.s2.root | EPTP_WRITE_BACK | EPTP_WALK_4;
 	if (vmx_capabilities.ept_vpid & EPT_CAP_ACCESSED_DIRTY)
 		hw_state->eptp |= EPTP_ACCESSED_DIRTY;
@@ -161,7 +125,6 @@ void vmx_vcpu_destroy(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *hw_state = vmx_of(vcpu);
 
-	vpid_free(hw_state->vpid);
 	frame_free(host_phys(hw_state->virtual_apic), FRAME_ORDER_4K);
 	frame_free(hw_state->vmcs, FRAME_ORDER_4K);
 	heap_free(hw_state);
@@ -188,10 +151,8 @@ static void write_preemption_timer(void)
 
 static void write_controls(const struct vmx_vcpu *hw_state)
 {
-	uint32_t proc2 = vmx_controls.proc2;
+	const uint32_t proc2 = vmx_controls.proc2;
 
-	if (!hw_state->vpid)
-		proc2 &= ~PROC2_VPID;
 	vmwrite(VMCS_PIN, vmx_controls.pin);
 	vmwrite(VMCS_PROC, vmx_controls.proc);
 	vmwrite(VMCS_PROC2, proc2);
@@ -209,8 +170,6 @@ static void write_controls(const struct vmx_vcpu *hw_state)
 	vmwrite(VMCS_EPTP, hw_state->eptp);
 	vmwrite(VMCS_CR0_MASK, ~hw_state->cr0_owned);
 	vmwrite(VMCS_CR4_MASK, ~hw_state->cr4_owned);
-	if (proc2 & PROC2_VPID)
-		vmwrite(VMCS_VPID, hw_state->vpid);
 	if (vmx_controls.proc & PROC_TPR_SHADOW) {
 		vmwrite(VMCS_VIRTUAL_APIC, host_phys(hw_state->virtual_apic));
 		vmwrite(VMCS_TPR_THRESHOLD, 0);
@@ -269,23 +228,6 @@ static void write_host_state(const struct cpu *cpu)
 	vmwrite(VMCS_HOST_IDTR_BASE, descriptor_idt_base());
 }
 
-void vmx_flush_tlb(struct vcpu *vcpu)
-{
-	const struct vmx_vcpu *hw_state = vmx_of(vcpu);
-	uint64_t have = vmx_capabilities.ept_vpid;
-
-	if (have & EPT_CAP_INVEPT_SINGLE)
-		vmx_invept(INVALIDATE_SINGLE, hw_state->eptp);
-	else
-		vmx_invept(INVALIDATE_ALL, 0);
-	if (!hw_state->vpid)
-		return;
-	if (have & VPID_CAP_INVVPID_SINGLE)
-		vmx_invvpid(INVALIDATE_SINGLE, hw_state->vpid);
-	else
-		vmx_invvpid(INVALIDATE_ALL, 0);
-}
-
 /* The entry code follows the operator's choice at each load. */
 static void choose_way(struct vmx_vcpu *hw_state)
 {
@@ -311,10 +253,10 @@ void vmx_vcpu_load(struct vcpu *vcpu)
 	hw_state->holder = cpu;
 	if (!hw_state->formatted)
 		format(vcpu, hw_state);
+	vmx_tlb_load(hw_state, cpu);
 	if (hw_state->last != cpu) {
 		hw_state->last = cpu;
 		write_host_state(cpu);
-		vmx_flush_tlb(vcpu);
 	}
 	choose_way(hw_state);
 	write_cr2(hw_state->cr2);

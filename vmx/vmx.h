@@ -74,6 +74,11 @@ void vmx_summary(char *text, size_t size);
 int vmx_cpu_enable(struct cpu *cpu) __must_check;
 void vmx_cpu_disable(struct cpu *cpu);
 
+/* A CPU's own part; cpu->hw_data. */
+struct vmx_cpu {
+	struct tlb_tags vpids;
+};
+
 /* The vendor's part of a vCPU. All but the first three fields is for C alone. */
 struct vmx_vcpu {
 	uint64_t host_rsp;     /* what VMCS_HOST_RSP holds; see entry.asm */
@@ -84,7 +89,7 @@ struct vmx_vcpu {
 	uint8_t windows;       /* as asked for by want_window() */
 	uint8_t priority;
 	bool formatted;        /* the VMCS has its constant fields */
-	uint16_t vpid;         /* 0: none, VM entry and exit flush */
+	struct tlb_tag vpid;   /* on `last`; without VPIDs, VM entry and exit flush */
 	uint64_t eptp;
 	uint64_t cr0_owned;    /* bits that the guest changes without an exit */
 	uint64_t cr4_owned;
@@ -92,7 +97,7 @@ struct vmx_vcpu {
 	hpa_t vmcs;
 	uint8_t *virtual_apic; /* a page; Ballast uses its TPR */
 	struct cpu *holder;    /* whose hardware holds the VMCS now; NULL: none's */
-	struct cpu *last;      /* whose host state the VMCS has, and whose TLB may know the guest */
+	struct cpu *last;      /* whose host state the VMCS has, and where its VPID is valid */
 	/* While not loaded; then they are in the CPU. */
 	uint64_t cr2, dr6;
 	uint64_t star, lstar, cstar, sfmask, kernel_gs_base, tsc_aux;
@@ -114,7 +119,14 @@ void vmx_vcpu_destroy(struct vcpu *vcpu);
 void vmx_vcpu_load(struct vcpu *vcpu);
 void vmx_vcpu_put(struct vcpu *vcpu);
 void vmx_enter(struct vcpu *vcpu);
-void vmx_flush_tlb(struct vcpu *vcpu);
+
+/* tlb.c. Allocate the CPU's own part; -ENOMEM. */
+int vmx_tlb_create(struct cpu *cpu) __must_check;
+/* Translations cached before VMX was last left may be there still. */
+void vmx_tlb_flush_everything(void);
+void vmx_flush_tlb(struct vcpu *vcpu, enum tlb_scope scope);
+/* The vCPU, whose VMCS is current, is going to run on `cpu`: hw->last is where it was. */
+void vmx_tlb_load(struct vmx_vcpu *hw, struct cpu *cpu);
 
 /* Register groups (regs.c). */
 void vmx_pull(struct vcpu *vcpu, uint32_t groups);

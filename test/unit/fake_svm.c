@@ -143,13 +143,13 @@ int setup(void **state)
 	memset(&vmcb, 0, sizeof(vmcb));
 	memset(&svm, 0, sizeof(svm));
 	memset(&vcpu, 0, sizeof(vcpu));
-	cpu = (struct svm_cpu){ .host_vmcb = 0x5000, .generation = 1,
-		.next_asid = 4, .asids = 4 };
+	cpu = (struct svm_cpu){ .host_vmcb = 0x5000, .flush_all = true };
+	tlb_tags_init(&cpu.asids, 4);
 	svm.vmcb = &vmcb;
-	svm.cpu = &cpu;
 	vcpu.hw = &svm;
 	vcpu.vm = &vm;
 	svm_init_controls(&vmcb);
+	svm_tlb_load(&svm, &cpu);
 	vcpu.special.rip = 0x1000;
 	vcpu.special.rflags = RFLAGS_FIXED1 | RFLAGS_IF;
 	vcpu.special.efer = EFER_LME | EFER_LMA;

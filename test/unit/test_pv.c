@@ -173,7 +173,7 @@ static void flushes_left_behind_are_done(void **state)
 	pv_descheduled(vcpu, true);
 	pc.ram[STEAL_AT + 16] |= 2;
 	pv_scheduled(vcpu);
-	assert_true(pc_requested(0, REQUEST_TLB_FLUSH));
+	assert_true(pc_requested(0, REQUEST_TLB_GUEST));
 	assert_int_equal(pc.ram[STEAL_AT + 16], 0);
 	/* Whatever else a guest writes there is its own affair. */
 	pc.ram[STEAL_AT + 16] = 0xfd;

@@ -103,6 +103,14 @@ void vcpu_inject_exception(struct vcpu *which, uint8_t vector)
 	which->exception = (struct vcpu_event){ .valid = true, .vector = vector };
 }
 
+static unsigned int catch_ups, flushes;
+
+void tlb_catch_up(struct vcpu *which)
+{
+	assert_false(which->in_guest);
+	catch_ups++;
+}
+
 static struct vcpu *loads[4];
 static unsigned int load_count, follows;
 
@@ -153,6 +161,40 @@ static void enter(struct vcpu *which)
 static const struct hw_ops fake_hw = { .name = "fake", .enter = enter };
 const struct hw_ops *hw = &fake_hw;
 
+static void flush(struct vcpu *which, enum tlb_scope scope)
+{
+	assert_false(which->in_guest);
+	assert_int_equal(scope, TLB_GUEST);
+	flushes++;
+}
+
+/* A request that comes at the last moment is served before the guest runs again. */
+static void enter_told_to_flush(struct vcpu *which)
+{
+	assert_true(which->in_guest);
+	assert_int_equal(which->requests, 0);
+	entries++;
+	which->exit.kind = EXIT_HOST_INTERRUPT;
+	which->requests = entries == 1 ? REQUEST_TLB_SECOND_LEVEL :
+		entries == 2 ? REQUEST_TLB_GUEST : REQUEST_PREEMPT;
+}
+
+static void test_flush_requests(void **state)
+{
+	static const struct hw_ops told = { .enter = enter_told_to_flush, .flush_tlb = flush };
+
+	(void)state;
+	hw = &told;
+	entries = windows = 0;
+	vcpu = (struct vcpu){ .vm = &vm };
+	while (entries < 3)
+		assert_true(vcpu_run(&vcpu));
+	assert_int_equal(catch_ups, 1);
+	assert_int_equal(flushes, 1);
+	assert_false(vcpu.in_guest);
+	hw = &fake_hw;
+}
+
 static void test_exceptions_without_end(void **state)
 {
 	(void)state;
@@ -189,6 +231,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exceptions_without_end),
 		cmocka_unit_test(test_mitigations_are_followed),
+		cmocka_unit_test(test_flush_requests),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

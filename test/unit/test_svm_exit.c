@@ -289,27 +289,78 @@ static void enter_with_asid(uint32_t asid, uint8_t tlb_control)
 	assert_int_equal(seen_tlb_control, tlb_control);
 }
 
+static void flush(void)
+{
+	svm_flush_tlb(&vcpu, TLB_GUEST);
+}
+
 static void asids_are_never_reused_unflushed(void **state)
 {
 	(void)state;
 	enter_with_asid(1, 1); /* what ran before Ballast is flushed */
 	enter_with_asid(1, 0);
-	svm_flush_tlb(&vcpu);
+	flush();
 	enter_with_asid(2, 0);
-	svm_flush_tlb(&vcpu);
+	svm_flush_tlb(&vcpu, TLB_SECOND_LEVEL);
 	enter_with_asid(3, 0);
-	svm_flush_tlb(&vcpu);
+	flush();
 	enter_with_asid(1, 1); /* a new generation */
 	enter_with_asid(1, 0);
 	svm_features.flush_by_asid = true;
-	svm_flush_tlb(&vcpu);
+	flush();
 	enter_with_asid(1, 3);
 	enter_with_asid(1, 0);
-	/* Another vCPU began a new generation meanwhile. */
-	cpu.generation++;
-	cpu.next_asid = 2;
-	svm_flush_tlb(&vcpu);
+}
+
+static void reload(struct svm_cpu *where)
+{
+	svm_tlb_put(&svm);
+	svm_tlb_load(&svm, where);
+}
+
+static void asid_of_another_cpu(void **state)
+{
+	struct svm_cpu other = { .host_vmcb = cpu.host_vmcb };
+
+	(void)state;
+	tlb_tags_init(&other.asids, 4);
+	other.asids.next = 3;
+	enter_with_asid(1, 1);
+	reload(&cpu); /* nobody else's: as it was */
+	enter_with_asid(1, 0);
+	reload(&other);
+	enter_with_asid(3, 0);
+	reload(&cpu); /* it may have changed its tables there */
 	enter_with_asid(2, 0);
+	/* Other vCPUs began a new generation meanwhile. */
+	reload(&other);
+	cpu.asids.generation++;
+	cpu.asids.next = 2;
+	reload(&cpu);
+	enter_with_asid(2, 0);
+}
+
+/* A flush of everything is done by whoever enters first, if it is not who began the generation. */
+static void flush_that_never_came_to_vmrun(void **state)
+{
+	(void)state;
+	reload(&cpu);
+	svm_tlb_put(&svm);
+	assert_true(cpu.flush_all);
+	svm_tlb_load(&svm, &cpu);
+	enter_with_asid(1, 1);
+	svm_tlb_put(&svm);
+	assert_false(cpu.flush_all);
+	svm_tlb_load(&svm, &cpu);
+	enter_with_asid(1, 0);
+	/* A refused VMRUN has flushed nothing. */
+	flush();
+	flush();
+	flush();
+	assert_int_equal(vmcb.control.tlb_control, TLB_CONTROL_FLUSH_ALL);
+	assert_int_equal(run(SVM_EXIT_INVALID, 0, 0), EXIT_ENTRY_FAILED);
+	reload(&cpu);
+	enter_with_asid(1, 1);
 }
 
 static void the_longer_way_is_taken_when_asked_for(void **state)
@@ -342,6 +393,8 @@ int main(void)
 		cmocka_unit_test_setup(cr8_writes_clear_the_low_half_of_tpr, setup),
 		cmocka_unit_test_setup(asids_are_never_reused_unflushed, setup),
 		cmocka_unit_test_setup(the_longer_way_is_taken_when_asked_for, setup),
+		cmocka_unit_test_setup(asid_of_another_cpu, setup),
+		cmocka_unit_test_setup(flush_that_never_came_to_vmrun, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

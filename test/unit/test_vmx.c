@@ -2,6 +2,7 @@
 /* vmx/ over a VMCS of plain memory: choice of controls, register groups, decoding of exits. */
 #include <setjmp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -42,12 +43,36 @@ static unsigned int total(const unsigned int *counters)
 
 struct vmx_capabilities vmx_capabilities;
 struct vmx_controls vmx_controls;
-static unsigned int flushes;
 
-void vmx_flush_tlb(struct vcpu *vcpu)
+/* What was invalidated last, and how often. */
+static unsigned int flushes;
+static char flushed[32];
+
+void vmx_invept(uint64_t type, uint64_t eptp)
 {
-	(void)vcpu;
 	flushes++;
+	snprintf(flushed, sizeof(flushed), "ept %u %llx", (unsigned int)type,
+		(unsigned long long)eptp);
+}
+
+void vmx_invvpid(uint64_t type, uint16_t vpid)
+{
+	flushes++;
+	snprintf(flushed, sizeof(flushed), "vpid %u %u", (unsigned int)type, vpid);
+}
+
+static struct cpu cpus[2];
+static struct cpu *here = &cpus[0];
+
+struct cpu *this_cpu(void)
+{
+	return here;
+}
+
+void *heap_alloc(size_t bytes, enum frame_use use)
+{
+	(void)use;
+	return calloc(1, bytes);
 }
 
 static uint64_t guest_pdptes[4];
@@ -123,6 +148,8 @@ static int setup(void **state)
 	fixture.hw.cr4_forced = CR4_VMXE | CR4_MCE;
 	pdpte_error = 0;
 	flushes = 0;
+	flushed[0] = 0;
+	here = &cpus[0];
 	*state = &fixture;
 	return 0;
 }
@@ -746,6 +773,99 @@ static void test_other_exits(void **state)
 
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
+/* --- Cached translations ---------------------------------------------------------------------- */
+
+static void load_on(struct fixture *f, unsigned int id)
+{
+	here = &cpus[id];
+	vmx_tlb_load(&f->hw, here);
+	f->hw.last = here;
+}
+
+static struct vmx_cpu *own_part(unsigned int id)
+{
+	free(cpus[id].hw_data);
+	assert_int_equal(vmx_tlb_create(&cpus[id]), 0);
+	return cpus[id].hw_data;
+}
+
+static void test_vpid_of_each_cpu(void **state)
+{
+	struct fixture *f = *state;
+
+	own_part(0);
+	own_part(1)->vpids.next = 40;
+	load_on(f, 0);
+	assert_int_equal(vmcs[VMCS_VPID], 1);
+	load_on(f, 0); /* nobody else was there */
+	assert_int_equal(writes[VMCS_VPID], 1);
+	load_on(f, 1);
+	assert_int_equal(vmcs[VMCS_VPID], 40);
+	load_on(f, 0); /* the guest may have flushed on the other CPU, not here */
+	assert_int_equal(vmcs[VMCS_VPID], 2);
+	assert_int_equal(flushes, 0); /* none of these needs an instruction */
+	vmx_flush_tlb(&f->vcpu, TLB_GUEST);
+	assert_string_equal(flushed, "vpid 1 2");
+	f->hw.eptp = 0x701e;
+	vmx_flush_tlb(&f->vcpu, TLB_SECOND_LEVEL);
+	assert_string_equal(flushed, "ept 1 701e");
+	assert_int_equal(flushes, 2);
+}
+
+static void test_vpids_used_up(void **state)
+{
+	struct fixture *f = *state;
+	struct vmx_cpu *own = own_part(0);
+	struct vmx_vcpu other = { 0 };
+
+	load_on(f, 0);
+	own->vpids.next = 0xffff;
+	vmx_tlb_load(&other, here);
+	assert_int_equal(vmcs[VMCS_VPID], 0xffff);
+	assert_int_equal(flushes, 0);
+	other.vpid.generation = 0;
+	vmx_tlb_load(&other, here); /* 1 again, and nothing is left of the first vCPU's 1 */
+	assert_int_equal(vmcs[VMCS_VPID], 1);
+	assert_string_equal(flushed, "vpid 2 0");
+	load_on(f, 0);
+	assert_int_equal(vmcs[VMCS_VPID], 2);
+	assert_int_equal(flushes, 1);
+}
+
+/* CPUs that lack a type of invalidation use the next larger one. */
+static void test_flush_fallbacks(void **state)
+{
+	struct fixture *f = *state;
+
+	own_part(0);
+	vmx_capabilities.ept_vpid &= ~(VPID_CAP_INVVPID_SINGLE | EPT_CAP_INVEPT_SINGLE);
+	load_on(f, 0);
+	vmx_flush_tlb(&f->vcpu, TLB_GUEST);
+	assert_int_equal(vmcs[VMCS_VPID], 2);
+	assert_int_equal(flushes, 0);
+	vmx_flush_tlb(&f->vcpu, TLB_SECOND_LEVEL);
+	assert_string_equal(flushed, "ept 2 0");
+	/* Only one at a time: each is flushed as it is taken. */
+	full_capabilities(&vmx_capabilities);
+	vmx_capabilities.ept_vpid &= ~VPID_CAP_INVVPID_ALL;
+	f->hw.last = NULL;
+	load_on(f, 0);
+	assert_string_equal(flushed, "vpid 1 3");
+	/* Without VPIDs entries flush, but for second-level translations. */
+	vmx_controls.proc2 &= ~PROC2_VPID;
+	flushes = 0;
+	f->hw.last = NULL;
+	load_on(f, 0);
+	vmx_flush_tlb(&f->vcpu, TLB_GUEST);
+	assert_int_equal(flushes, 0);
+	vmx_flush_tlb(&f->vcpu, TLB_SECOND_LEVEL);
+	assert_int_equal(flushes, 1);
+	own_part(1);
+	free(cpus[0].hw_data);
+	free(cpus[1].hw_data);
+	cpus[0].hw_data = cpus[1].hw_data = NULL;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -767,6 +887,9 @@ int main(void)
 		TEST(test_exception_exits),
 		TEST(test_window_exits),
 		TEST(test_other_exits),
+		cmocka_unit_test_setup(test_vpid_of_each_cpu, setup),
+		cmocka_unit_test_setup(test_vpids_used_up, setup),
+		cmocka_unit_test_setup(test_flush_fallbacks, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
