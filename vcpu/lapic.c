@@ -56,7 +56,7 @@ void lapic_clear(struct lapic *lapic)
 		__atomic_store_n(&lapic->tmr[i], 0, __ATOMIC_RELAXED);
 		lapic->isr[i] = 0;
 	}
-	lapic->in_service = -1;
+	__atomic_store_n(&lapic->in_service, -1, __ATOMIC_RELAXED);
 	lapic_store(&lapic->ldr, 0);
 	lapic_store(&lapic->dfr, ~0U);
 	lapic_store(&lapic->svr, 0xff);
@@ -77,7 +77,7 @@ void lapic_reset(struct vcpu *vcpu, bool init)
 	struct lapic *lapic = vcpu->lapic;
 
 	/* The record is forgotten with what was in service (pv_reset()). */
-	lapic->eoi_offered = false;
+	__atomic_store_n(&lapic->eoi_offered, false, __ATOMIC_RELAXED);
 	lapic_clear(lapic);
 	/* INIT leaves the mode and the base as they are. */
 	if (init)
@@ -129,28 +129,25 @@ static inline void end_in_service(struct lapic *lapic)
 		broadcast_end(lapic->vcpu->vm, vector);
 }
 
-static __attribute__((noinline)) void settle(struct lapic *lapic)
-{
-	if (pv_eoi_withdraw(lapic))
-		end_in_service(lapic);
-}
-
-/* Inlined where interrupts are counted in instructions. */
-static inline void settle_eoi(struct lapic *lapic)
-{
-	if (unlikely(pv_eoi_offered(lapic)))
-		settle(lapic);
-}
-
 void lapic_settle_eoi(struct vcpu *vcpu)
 {
-	settle_eoi(vcpu->lapic);
+	struct lapic *lapic = vcpu->lapic;
+
+	if (pv_eoi_offered(lapic) && pv_eoi_withdraw(lapic))
+		end_in_service(lapic);
 }
 
 /* The class of what is being served, or -1: the arithmetic shift keeps -1. */
 static int service_class(const struct lapic *lapic)
 {
 	return lapic->in_service >> 4;
+}
+
+/* Apart, and ending where it came from, so that those without offers need no stack frame. */
+static __attribute__((noinline)) int waiting_after_settling(struct vcpu *vcpu)
+{
+	lapic_settle_eoi(vcpu);
+	return lapic_waiting_vector(vcpu);
 }
 
 int lapic_waiting_vector(struct vcpu *vcpu)
@@ -161,7 +158,8 @@ int lapic_waiting_vector(struct vcpu *vcpu)
 	if (!lapic_any(lapic->irr))
 		return -1;
 	/* Something waits: the end of what is in service has to be seen. */
-	settle_eoi(lapic);
+	if (unlikely(pv_eoi_offered(lapic)))
+		return waiting_after_settling(vcpu);
 	vector = highest(lapic->irr);
 	return (vector >> 4) > service_class(lapic) ? vector : -1;
 }
@@ -173,10 +171,12 @@ int lapic_pending_vector(struct vcpu *vcpu)
 	return (vector >> 4) > (vcpu->special.tpr >> 4) ? vector : -1;
 }
 
-/* Nothing waits for this vector's end, neither here nor in an IOAPIC. */
-static bool end_matters_not(const struct lapic *lapic, uint8_t vector)
+/* Unless something waits for this vector's end, here or in an IOAPIC. */
+static __attribute__((noinline)) void offer_eoi(struct lapic *lapic, uint8_t vector)
 {
-	return !lapic_any(lapic->irr) && !(lapic_load_word(&lapic->tmr[WORD(vector)]) & MASK(vector));
+	if (!lapic_any(lapic->irr) &&
+		!(lapic_load_word(&lapic->tmr[WORD(vector)]) & MASK(vector)))
+		pv_eoi_offer(lapic);
 }
 
 void lapic_accept(struct vcpu *vcpu, uint8_t vector)
@@ -189,15 +189,15 @@ void lapic_accept(struct vcpu *vcpu, uint8_t vector)
 		lapic_timer_go_on(lapic);
 	/* Only a higher class than what is in service gets here. */
 	__atomic_store_n(&lapic->in_service, vector, __ATOMIC_RELAXED);
-	if (pv_record_enabled(&vcpu->pv.eoi) && end_matters_not(lapic, vector))
-		pv_eoi_offer(lapic);
+	if (unlikely(pv_record_enabled(&vcpu->pv.eoi)))
+		offer_eoi(lapic, vector);
 }
 
 uint8_t lapic_ppr(struct lapic *lapic)
 {
 	struct vcpu *vcpu = lapic->vcpu;
 
-	settle_eoi(lapic);
+	lapic_settle_eoi(vcpu);
 	vcpu_need(vcpu, REG_TPR);
 	if ((vcpu->special.tpr >> 4) >= service_class(lapic))
 		return vcpu->special.tpr;
@@ -210,9 +210,18 @@ void lapic_reconsider(struct lapic *lapic)
 		vcpu_request(lapic->vcpu, REQUEST_EVENTS);
 }
 
+static __attribute__((noinline)) void end_after_settling(struct lapic *lapic)
+{
+	lapic_settle_eoi(lapic->vcpu);
+	lapic_end_interrupt(lapic);
+}
+
 void lapic_end_interrupt(struct lapic *lapic)
 {
-	settle_eoi(lapic);
+	if (unlikely(pv_eoi_offered(lapic))) {
+		end_after_settling(lapic);
+		return;
+	}
 	if (unlikely(lapic->in_service < 0))
 		return;
 	end_in_service(lapic);
