@@ -103,9 +103,11 @@ static void edge_due(struct device_timer *timer)
 {
 	struct pit *pit = container_of(timer, struct pit, edge);
 	uint64_t now = clock_tsc();
-	uint64_t interval_ns = guest_shows_itself(pit) ? PIT_INTERVAL_MIN_NS : PIT_INTERVAL_UNHEARD_NS;
-	uint64_t soonest = now + clock_tsc_from_ns(interval_ns);
+	uint64_t interval_ns = PIT_INTERVAL_MIN_NS, soonest;
 
+	if (!guest_shows_itself(pit))
+		interval_ns = PIT_INTERVAL_UNHEARD_NS;
+	soonest = now + clock_tsc_from_ns(interval_ns);
 	count_edges(pit, now);
 	if (pit->edges_owed) {
 		pit->edges_owed--;

@@ -96,6 +96,18 @@ class Reader:
     def windows(self, name):
         return _windows(self.text.get(name, ""))
 
+    def lateness(self, name, count, timeout_s=180):
+        """Each of the waker's next series as {"min": us, "p50": us, ...}."""
+        self.listen(name)
+        old = max(self._series(name), default=0)
+        # One had begun before.
+        self.listen(name, rf"^waker {old + count + 1}: [^\n]*\n", timeout_s)
+        return [late for number, late in sorted(self._series(name).items()) if number > old + 1]
+
+    def _series(self, name):
+        found = re.findall(r"^waker (\d+): us late (.*)$", self.text.get(name, ""), re.MULTILINE)
+        return {int(number): dict(zip(words.split()[::2], map(int, words.split()[1::2]))) for number, words in found}
+
     def last(self, name):
         """The number of the VM's newest window."""
         self.listen(name)

@@ -3,7 +3,7 @@
  * Sleeps most of the time, as a guest that serves requests does, and tells how late it ran when its
  * timer was due: after every `count=` (200) sleeps of one to `longest=` (7) milliseconds the line
  *
- *   waker NUMBER: us late min A 50% B 90% C 99% D max E
+ *   waker NUMBER: us late min A p50 B p90 C p99 D max E
  *
  * After each sleep it works for `work=` (0) microseconds.
  */
@@ -80,7 +80,7 @@ static void one_series(unsigned int number, unsigned int count, uint64_t hz)
 			guest_delay_ns(work_ns);
 	}
 	sort(late_ticks, count);
-	guest_print("waker %u: us late min %lu 50%% %lu 90%% %lu 99%% %lu max %lu\n", number,
+	guest_print("waker %u: us late min %lu p50 %lu p90 %lu p99 %lu max %lu\n", number,
 		part_us(count, 0, hz), part_us(count, 50, hz), part_us(count, 90, hz),
 		part_us(count, 99, hz), part_us(count, 100, hz));
 }
