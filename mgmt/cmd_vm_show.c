@@ -14,7 +14,7 @@ static void show_file(const char *what, const char *path, const char *words)
 	char slashes[CONFIG_PATH_BYTES];
 
 	config_path_slashes(path, slashes);
-	console_print("  %s    %s %s\n", what, slashes, words);
+	console_print("  %s    %s%s%s\n", what, slashes, words[0] ? " " : "", words);
 }
 
 static void show_configuration(const struct vm_config *config)

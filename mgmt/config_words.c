@@ -4,6 +4,7 @@
 #include "lib/printf.h"
 #include "lib/string.h"
 #include "mgmt/config_parser.h"
+#include "mgmt/suggest.h"
 
 #define LIKE_KEY "like"
 
@@ -59,6 +60,14 @@ bool config_words_like(const char *text, char name[CONFIG_NAME_BYTES])
 	return false;
 }
 
+/* A key that is none, where `like` is one, too. */
+static bool means_like(struct span key)
+{
+	static const char *const like = LIKE_KEY;
+
+	return suggest_word(key.start, key.length, &like, 1) != NULL;
+}
+
 static void parse_word(struct config_parser *p, struct config_words *words, struct span word)
 {
 	char shown[CONFIG_WORD_BYTES];
@@ -78,6 +87,9 @@ static void parse_word(struct config_parser *p, struct config_words *words, stru
 		p->vm->module_count = 0;
 	if (index >= 0)
 		words->given |= (uint32_t)BIT(index);
+	else if (words->like && means_like(key))
+		config_diagnose(p, "unknown key '%s'; did you mean '" LIKE_KEY "'?",
+			config_show(key, shown));
 	config_parse_key(p, &config_vm_keys, key, raw);
 }
 

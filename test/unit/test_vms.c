@@ -709,6 +709,7 @@ static void creation_names_the_mistake(void **state)
 	assert_refused("x", "kernel=/k memory=lots", "memory 'lots' is not a size; expected a number "
 		"with K, M or G, such as 256M");
 	assert_refused("x", "kernel=/k memroy=1M", "unknown key 'memroy'; did you mean 'memory'?");
+	assert_refused("x", "kernel=/k liek=one", "unknown key 'liek'; did you mean 'like'?");
 	assert_refused("x", "kernel=/k vcpus=1 vcpus=2", "vcpus is given again; expected it once");
 	assert_refused("x", "kernel=/k quiet", "'quiet' has no '='; expected key=value");
 	assert_refused("x", "kernel=/k cmdline=\"a b", "cmdline begins with a quote that is not "
