@@ -24,7 +24,8 @@ static bool by_levels(struct cpuid_result (*query)(uint32_t leaf, uint32_t suble
 
 	if (!level.ebx || (level.ecx >> 8 & 0xff) != LEVEL_THREAD)
 		return false;
-	*bits = level.eax & 0x1f;
+	/* A core with one thread in use has no siblings; Bochs then tells of bits all the same. */
+	*bits = level.ebx > 1 ? level.eax & 0x1f : 0;
 	return true;
 }
 

@@ -11,13 +11,14 @@
  * lately, input is thrown away until all its output is on the wire and the line has been silent for
  * a moment; only then is there a prompt.
  *
- * Locks: console.c has one lock, below vm.lock and above the serial port's. All else is the boot
- * CPU's: "any CPU" is said where it is not.
+ * Locks: the console has one lock, below vm.lock, and each port one of its own below that; then the
+ * serial port's. Guests that are not attached need their port's alone, so that none waits for
+ * another. All else is the boot CPU's: "any CPU" is said where it is not.
  */
 #ifndef BALLAST_MGMT_CONSOLE_H
 #define BALLAST_MGMT_CONSOLE_H
 
-#include "lib/util.h"
+#include "host/lock.h"
 
 #define CONSOLE_SCROLLBACK 16384
 #define CONSOLE_KEY_NAME "Ctrl-]"
@@ -30,10 +31,11 @@ struct console_port {
 	/* There is room again: call console_port_output() for what was refused. Without locks. */
 	void (*output_ready)(struct console_port *port);
 
-	char *scrollback;     /* [I] ring of CONSOLE_SCROLLBACK bytes */
-	uint64_t written;     /* [lock] bytes ever written to the ring */
-	uint64_t seen;        /* [lock] of these the operator has seen so many */
-	bool refused;         /* [lock] */
+	struct spinlock lock;
+	char *scrollback;     /* [I] ring of CONSOLE_SCROLLBACK bytes [port.lock] */
+	uint64_t written;     /* [port.lock] bytes ever written to the ring */
+	uint64_t seen;        /* [port.lock] of these the operator has seen so many */
+	bool refused;         /* [console.lock] with the port attached */
 };
 
 /* Take the serial line and the log's lines over: before anything else here. */

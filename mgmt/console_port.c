@@ -44,7 +44,8 @@ static size_t attached_output(const uint8_t *bytes, size_t count)
 	return count;
 }
 
-size_t console_port_output(struct console_port *port, const uint8_t *bytes, size_t count)
+/* The port was attached a moment ago; it may not be any more. */
+static size_t shown_output(struct console_port *port, const uint8_t *bytes, size_t count)
 {
 	size_t taken = count;
 	bool attached;
@@ -53,12 +54,26 @@ size_t console_port_output(struct console_port *port, const uint8_t *bytes, size
 	attached = console.attached == port;
 	if (attached)
 		taken = attached_output(bytes, count);
+	port->refused = taken < count;
+	spin_lock(&port->lock);
 	keep(port, bytes, taken);
 	if (attached)
 		port->seen = port->written;
-	port->refused = taken < count;
+	spin_unlock(&port->lock);
 	spin_unlock(&console.lock);
 	return taken;
+}
+
+size_t console_port_output(struct console_port *port, const uint8_t *bytes, size_t count)
+{
+	bool attached;
+
+	spin_lock(&port->lock);
+	attached = __atomic_load_n(&console.attached, __ATOMIC_RELAXED) == port;
+	if (!attached)
+		keep(port, bytes, count);
+	spin_unlock(&port->lock);
+	return attached ? shown_output(port, bytes, count) : count;
 }
 
 void console_port_input_ready(struct console_port *port)
@@ -109,7 +124,7 @@ void console_leave(const char *line)
 
 	spin_lock(&console.lock);
 	asked = console.queue.query_ns && now < console.queue.query_ns + QUERY_LIFE_NS;
-	console.attached = NULL;
+	__atomic_store_n(&console.attached, NULL, __ATOMIC_RELAXED);
 	if (console.mode == MODE_GUEST)
 		console.mode = asked ? MODE_SETTLE : MODE_SHELL;
 	queue_reset_terminal(&console.queue);
@@ -133,9 +148,12 @@ void console_attach(struct console_port *port)
 		CONSOLE_KEY_NAME " twice sends one ---", port->name);
 	spin_lock(&console.lock);
 	console_put_line(line);
+	/* What the guest writes is either among this already, or finds the port attached. */
+	spin_lock(&port->lock);
 	replay(port);
+	__atomic_store_n(&console.attached, port, __ATOMIC_RELAXED);
+	spin_unlock(&port->lock);
 	console.prompt = false;
-	console.attached = port;
 	console.mode = MODE_GUEST;
 	console.queue.query_ns = 0;
 	port->refused = true;
@@ -153,7 +171,9 @@ bool console_is_attached(const struct console_port *port)
 void console_show(struct console_port *port)
 {
 	spin_lock(&console.lock);
+	spin_lock(&port->lock);
 	replay(port);
+	spin_unlock(&port->lock);
 	if (!console.queue.at_start)
 		queue_put(&console.queue, "\r\n", 2);
 	queue_pump(&console.queue);

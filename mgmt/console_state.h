@@ -25,7 +25,7 @@ struct console_state {
 	struct spinlock lock;
 	struct console_queue queue;    /* [lock] */
 	enum console_mode mode;        /* [lock] changed by the boot CPU */
-	struct console_port *attached; /* [lock] changed by the boot CPU; with MODE_GUEST */
+	struct console_port *attached; /* [a] [lock] changed by the boot CPU; with MODE_GUEST */
 	bool draining;                 /* [lock] all that the attached guest writes is queued */
 	bool prompt;                   /* [lock] the line editor has the last row */
 	uint64_t prompt_lost_ns;       /* [lock] since then it has not */

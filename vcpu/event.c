@@ -9,12 +9,24 @@
 
 void vcpu_request(struct vcpu *vcpu, uint32_t bits)
 {
-	uint32_t before = __atomic_fetch_or(&vcpu->requests, bits, __ATOMIC_ACQ_REL);
+	uint32_t before = __atomic_fetch_or(&vcpu->requests, bits, __ATOMIC_SEQ_CST);
+	enum vcpu_state state = __atomic_load_n(&vcpu->state, __ATOMIC_SEQ_CST);
+	struct cpu *cpu;
 
-	if (vcpu->state == VCPU_HALTED || vcpu->state == VCPU_WAIT_SIPI)
+	if (state == VCPU_HALTED || state == VCPU_WAIT_SIPI) {
 		sched_wake(vcpu);
-	else if (!before && vcpu->cpu && vcpu->cpu != this_cpu())
-		cpu_kick(vcpu->cpu);
+		return;
+	}
+	/* Whoever set the first bit has seen to it that the vCPU looks at all of them. */
+	if (before)
+		return;
+	/*
+	 * One that waits, or moves, will find the bit when it runs: it names itself as running
+	 * first and looks then.
+	 */
+	cpu = __atomic_load_n(&vcpu->cpu, __ATOMIC_SEQ_CST);
+	if (cpu && cpu != this_cpu() && __atomic_load_n(&cpu->running, __ATOMIC_SEQ_CST) == vcpu)
+		cpu_poke(cpu);
 }
 
 enum fault_class { FAULT_BENIGN, FAULT_CONTRIBUTORY, FAULT_PAGE };

@@ -85,6 +85,12 @@ void lapic_tsc_changed(struct vcpu *vcpu);
  */
 void lapic_settle_eoi(struct vcpu *vcpu);
 
+/*
+ * The vCPU has come to this CPU: so does its timer, whose callback is to run where the vCPU does.
+ * Waits for one that runs on the CPU where it was.
+ */
+void lapic_timer_follow(struct vcpu *vcpu);
+
 /* For CPUID: is the APIC enabled in IA32_APIC_BASE? */
 bool lapic_enabled(const struct vcpu *vcpu);
 

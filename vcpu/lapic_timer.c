@@ -44,11 +44,14 @@ static void arm(struct lapic *lapic, uint64_t expiry_tsc)
 
 void lapic_timer_stop(struct lapic *lapic)
 {
+	/*
+	 * First, and even when it is not armed: a stopped vCPU's CPU may be in the callback just
+	 * now, which writes what follows.
+	 */
+	timer_cancel(&lapic->timer);
 	lapic->timer_expiry_tsc = 0;
 	lapic->timer_deadline = 0;
 	lapic->timer_held = false;
-	/* Even when it is not armed: a stopped vCPU's CPU may be in the callback just now. */
-	timer_cancel(&lapic->timer);
 }
 
 /* Periods that have passed altogether while the CPU was busy are one interrupt. */
@@ -192,4 +195,18 @@ void lapic_tsc_changed(struct vcpu *vcpu)
 {
 	if (vcpu->lapic->timer_deadline)
 		arm_deadline(vcpu->lapic);
+}
+
+void lapic_timer_follow(struct vcpu *vcpu)
+{
+	struct lapic *lapic = vcpu->lapic;
+	const struct cpu *home = __atomic_load_n(&lapic->timer.home, __ATOMIC_ACQUIRE);
+
+	if (!home || home == vcpu->loaded_on)
+		return;
+	timer_cancel(&lapic->timer);
+	if (lapic->timer_deadline)
+		arm_deadline(lapic);
+	else if (lapic->timer_expiry_tsc && !lapic->timer_held)
+		arm(lapic, lapic->timer_expiry_tsc);
 }

@@ -178,7 +178,7 @@ static void trace(struct vcpu *vcpu)
 static enum turn serve_host(void)
 {
 	irq_window();
-	return this_cpu()->kick ? TURN_YIELD : TURN_AGAIN;
+	return __atomic_load_n(&this_cpu()->kick, __ATOMIC_RELAXED) ? TURN_YIELD : TURN_AGAIN;
 }
 
 /* After so many exits of other kinds the host looks for interrupts itself: see dispatch(). */
@@ -216,7 +216,7 @@ static __attribute__((noinline)) bool prepare_entry(struct vcpu *vcpu, enum turn
 {
 	*next = TURN_AGAIN;
 	vcpu_end_guest(vcpu);
-	if (vcpu->requests)
+	if (__atomic_load_n(&vcpu->requests, __ATOMIC_RELAXED))
 		*next = serve_requests(vcpu);
 	else
 		vcpu_prepare_events(vcpu);
@@ -260,18 +260,21 @@ static void take_up(struct vcpu *vcpu)
 
 bool vcpu_run(struct vcpu *vcpu)
 {
-	uint64_t start = clock_tsc();
+	struct cpu *cpu = this_cpu();
 	enum turn next;
 
-	vcpu->run_since_tsc = start;
 	take_up(vcpu);
+	/* Before the requests are looked at: see vcpu_request(). */
+	__atomic_store_n(&cpu->running, vcpu, __ATOMIC_SEQ_CST);
 	pv_scheduled(vcpu);
+	/* A wake may come after what it told was seen to: what has not come yet is waited for. */
+	if (unlikely(vcpu->wait_sipi || vcpu->in_hlt))
+		__atomic_fetch_or(&vcpu->requests, REQUEST_EVENTS, __ATOMIC_RELAXED);
 	do
 		next = turn(vcpu);
 	while (next == TURN_AGAIN);
 	pv_descheduled(vcpu, next == TURN_YIELD);
-	vcpu->run_since_tsc = 0;
-	vcpu->run_tsc += clock_tsc() - start;
+	__atomic_store_n(&cpu->running, NULL, __ATOMIC_RELEASE);
 	if (next == TURN_STOP)
 		leave_for_good(vcpu);
 	return next == TURN_YIELD;

@@ -1,38 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Round robin on each CPU; see vcpu/sched.h. */
-#include "vcpu/sched.h"
-
-#include "host/lock.h"
+/*
+ * The run queues: waking, blocking, turns, idling. Who runs when is decided in vcpu/sched_queue.c,
+ * where in vcpu/sched_balance.c.
+ */
 #include "host/log.h"
 #include "host/memory.h"
 #include "lib/string.h"
-#include "vcpu/vm.h"
+#include "vcpu/sched_internal.h"
 
-/* How long one vCPU runs while others wait. */
-#define SLICE_NS (10 * NS_PER_MS)
+struct cpu_set sched_idle;
+struct cpu_set sched_busy;
 
-struct run_queue {
-	struct spinlock lock;
-	struct list waiting;     /* [lock] runnable vCPUs that do not run */
-	struct vcpu *running;    /* [lock] written; its own CPU may read without */
-	unsigned int placed;     /* [placement_lock] */
-	bool open;               /* [placement_lock] */
-	struct timer slice;      /* own CPU: ends the running vCPU's slice */
-	struct cpu *cpu;         /* [I] */
-};
-
-static struct spinlock placement_lock;
-
-static struct run_queue *queue_of(const struct cpu *cpu)
+/* On its own CPU: the running vCPU comes back to have its turn looked at. */
+static void turn_ended(struct timer *timer)
 {
-	return cpu->sched;
-}
+	struct run_queue *queue = container_of(timer, struct run_queue, timer);
 
-static void slice_ended(struct timer *timer)
-{
-	struct run_queue *queue = container_of(timer, struct run_queue, slice);
-
-	if (queue->running)
+	/* Not one that has just blocked, for that would wake it. */
+	if (queue->policy.current)
 		vcpu_request(queue->running, REQUEST_PREEMPT);
 }
 
@@ -44,88 +29,104 @@ int sched_init(void)
 
 		if (!queue)
 			return -ENOMEM;
-		list_init(&queue->waiting);
-		timer_init(&queue->slice, slice_ended);
+		sched_queue_init(&queue->policy, id);
+		timer_init(&queue->timer, turn_ended);
 		queue->cpu = cpu;
 		cpu->sched = queue;
 	}
+	sched_open(cpu_by_id(0));
 	return 0;
 }
 
 void sched_open(struct cpu *cpu)
 {
-	spin_lock(&placement_lock);
-	queue_of(cpu)->open = true;
-	spin_unlock(&placement_lock);
-}
-
-void sched_place(struct vcpu *vcpu)
-{
-	struct cpu *best = cpu_by_id(0);
-
-	spin_lock(&placement_lock);
-	/* Of equals the last: the boot CPU, first of all, also has the operator to serve. */
-	for (unsigned int id = 1; id < cpu_count(); id++) {
-		struct cpu *cpu = cpu_by_id(id);
-
-		if (queue_of(cpu)->open && queue_of(cpu)->placed <= queue_of(best)->placed)
-			best = cpu;
-	}
-	queue_of(best)->placed++;
-	vcpu->cpu = best;
-	spin_unlock(&placement_lock);
-}
-
-void sched_unplace(struct vcpu *vcpu)
-{
-	struct run_queue *queue = queue_of(vcpu->cpu);
-
-	spin_lock(&placement_lock);
-	queue->placed--;
-	spin_unlock(&placement_lock);
-	spin_lock(&queue->lock);
-	queue->running = NULL;
-	spin_unlock(&queue->lock);
+	__atomic_store_n(&queue_of(cpu)->open, true, __ATOMIC_RELEASE);
 }
 
 unsigned int sched_placed(const struct cpu *cpu)
 {
-	return queue_of(cpu)->placed;
+	return __atomic_load_n(&queue_of(cpu)->placed, __ATOMIC_RELAXED);
 }
 
-/*
- * Into the queue, unless it is there, runs or has stopped. True when that is news to its CPU: one
- * that already has others waiting will come to this one in turn.
- */
-static bool enqueue(struct run_queue *queue, struct vcpu *vcpu)
+struct run_queue *sched_lock_queue_of(const struct vcpu *vcpu)
 {
-	if (vcpu->state != VCPU_HALTED && vcpu->state != VCPU_WAIT_SIPI)
-		return false;
-	vcpu->state = VCPU_RUNNABLE;
-	list_add_tail(&queue->waiting, &vcpu->run_link);
-	return true;
+	for (;;) {
+		struct cpu *cpu = __atomic_load_n(&vcpu->cpu, __ATOMIC_RELAXED);
+		struct run_queue *queue = queue_of(cpu);
+
+		spin_lock(&queue->lock);
+		if (likely(__atomic_load_n(&vcpu->cpu, __ATOMIC_RELAXED) == cpu))
+			return queue;
+		spin_unlock(&queue->lock);
+	}
+}
+
+static void arm(struct run_queue *queue, uint64_t until_ns)
+{
+	if (until_ns == SCHED_NEVER) {
+		if (timer_armed(&queue->timer))
+			timer_cancel(&queue->timer);
+		return;
+	}
+	if (timer_armed(&queue->timer) && queue->timer_ns == until_ns)
+		return;
+	queue->timer_ns = until_ns;
+	/* Conversions round down; better a moment late than once more. */
+	timer_set(&queue->timer, clock_tsc_from_ns(until_ns + 1) + 1);
+}
+
+void sched_notify(struct run_queue *queue, bool sooner)
+{
+	struct cpu *cpu = queue->cpu;
+
+	if (cpu_set_test(&sched_idle, cpu->id)) {
+		/* On its own CPU a callback is ending the halt just now. */
+		if (cpu_set_drop(&sched_idle, cpu->id) && cpu != this_cpu())
+			cpu_kick(cpu);
+		return;
+	}
+	sched_mark_busy(queue);
+	if (!sooner)
+		return;
+	/* Timers are armed on their own CPUs only: another one has to come and look. */
+	if (cpu != this_cpu() || queue->policy.until_ns <= queue->policy.charged_ns)
+		vcpu_request(queue->running, REQUEST_PREEMPT);
+	else
+		arm(queue, queue->policy.until_ns);
+}
+
+void sched_insert(struct run_queue *queue, struct vcpu *vcpu, uint64_t now_ns)
+{
+	if (sched_is_held(vcpu->vm)) {
+		vcpu->shelved = true;
+		return;
+	}
+	sched_notify(queue, sched_queue_add(&queue->policy, &vcpu->sched, now_ns));
 }
 
 void sched_wake(struct vcpu *vcpu)
 {
-	struct run_queue *queue = queue_of(vcpu->cpu);
-	struct vcpu *running;
-	bool news;
+	uint64_t now_ns = clock_now_ns();
+	struct run_queue *queue = sched_lock_queue_of(vcpu), *to;
 
-	spin_lock(&queue->lock);
-	news = enqueue(queue, vcpu);
-	running = queue->running;
-	spin_unlock(&queue->lock);
-	if (!news)
+	if (vcpu->state != VCPU_HALTED && vcpu->state != VCPU_WAIT_SIPI) {
+		spin_unlock(&queue->lock);
 		return;
-	if (queue->cpu != this_cpu())
-		cpu_kick(queue->cpu);
-	else if (running && !timer_armed(&queue->slice))
-		timer_set(&queue->slice, clock_tsc() + clock_tsc_from_ns(SLICE_NS));
+	}
+	__atomic_store_n(&vcpu->state, VCPU_RUNNABLE, __ATOMIC_RELAXED);
+	sched_account_change(&vcpu->times, SCHED_TIME_STEAL, now_ns);
+	to = sched_choose(vcpu, queue);
+	if (to != queue) {
+		sched_send(queue, to, vcpu, now_ns);
+		return;
+	}
+	sched_insert(queue, vcpu, now_ns);
+	spin_unlock(&queue->lock);
 }
 
 bool sched_block(struct vcpu *vcpu, enum vcpu_state state)
 {
+	uint64_t now_ns = clock_now_ns();
 	struct run_queue *queue = queue_of(vcpu->cpu);
 	bool blocked = false;
 
@@ -135,110 +136,124 @@ bool sched_block(struct vcpu *vcpu, enum vcpu_state state)
 	 */
 	spin_lock(&queue->lock);
 	__atomic_store_n(&vcpu->state, state, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&vcpu->requests, __ATOMIC_SEQ_CST))
-		vcpu->state = VCPU_RUNNABLE;
-	else
+	if (__atomic_load_n(&vcpu->requests, __ATOMIC_SEQ_CST)) {
+		__atomic_store_n(&vcpu->state, VCPU_RUNNABLE, __ATOMIC_RELAXED);
+	} else {
 		blocked = true;
+		sched_account_change(&vcpu->times, SCHED_TIME_HALTED, now_ns);
+		sched_queue_put(&queue->policy, SCHED_SLEEPS, now_ns);
+	}
 	spin_unlock(&queue->lock);
 	return blocked;
 }
 
-/* The next vCPU to run, and whether others wait behind it. */
-static struct vcpu *dequeue(struct run_queue *queue, bool *others)
+void sched_unplace(struct vcpu *vcpu)
 {
+	uint64_t now_ns = clock_now_ns();
+	struct run_queue *queue = queue_of(vcpu->cpu);
+
+	spin_lock(&queue->lock);
+	sched_account_change(&vcpu->times, SCHED_TIME_KINDS, now_ns);
+	sched_queue_put(&queue->policy, SCHED_SLEEPS, now_ns);
+	queue->running = NULL;
+	spin_unlock(&queue->lock);
+	__atomic_fetch_sub(&queue->placed, 1, __ATOMIC_RELAXED);
+}
+
+/* It may not run here any more: it leaves. Locked; unlocks. */
+static void expel(struct run_queue *queue, struct vcpu *vcpu, uint64_t now_ns)
+{
+	sched_queue_put(&queue->policy, SCHED_MOVES, now_ns);
+	if (queue->cpu->loaded == vcpu)
+		vcpu_load(NULL);
+	sched_send(queue, sched_least_loaded(vcpu), vcpu, now_ns);
+}
+
+/*
+ * Whose turn it is; NULL when there is nobody, or it was sent elsewhere. Then the CPU is marked as
+ * idle, before any other sees that the queue is empty.
+ */
+static struct vcpu *begin_turn(struct run_queue *queue, uint64_t *until_ns)
+{
+	uint64_t now_ns = clock_now_ns();
+	struct sched_entity *entity;
 	struct vcpu *vcpu = NULL;
 
 	spin_lock(&queue->lock);
-	if (!list_empty(&queue->waiting)) {
-		vcpu = list_first(&queue->waiting, struct vcpu, run_link);
-		list_remove(&vcpu->run_link);
+	entity = sched_queue_pick(&queue->policy, now_ns);
+	if (entity) {
+		vcpu = vcpu_of(entity);
+		if (unlikely(!sched_may_run(vcpu, queue))) {
+			expel(queue, vcpu, now_ns);
+			*until_ns = 0;
+			return NULL;
+		}
+		sched_account_change(&vcpu->times, SCHED_TIME_RUN, now_ns);
+		*until_ns = queue->policy.until_ns;
+	} else {
+		if (queue->open)
+			cpu_set_raise(&sched_idle, queue->cpu->id);
+		*until_ns = sched_queue_unpark_at(&queue->policy);
 	}
 	queue->running = vcpu;
-	*others = !list_empty(&queue->waiting);
+	sched_mark_busy(queue);
 	spin_unlock(&queue->lock);
 	return vcpu;
 }
 
-/* A vCPU that ran comes back; it waits again unless it has blocked or stopped meanwhile. */
-static void requeue(struct run_queue *queue, struct vcpu *vcpu, bool runnable)
+/*
+ * The vCPU is back. If it is not runnable, it has blocked or stopped: it may run elsewhere already,
+ * or be no more, and is not looked at.
+ */
+static void end_turn(struct run_queue *queue, struct vcpu *vcpu, bool runnable)
 {
+	uint64_t now_ns = clock_now_ns();
+
 	spin_lock(&queue->lock);
 	queue->running = NULL;
-	if (runnable)
-		list_add_tail(&queue->waiting, &vcpu->run_link);
+	if (runnable) {
+		sched_account_change(&vcpu->times, SCHED_TIME_STEAL, now_ns);
+		vcpu->shelved = sched_is_held(vcpu->vm);
+		sched_queue_put(&queue->policy, vcpu->shelved ? SCHED_SLEEPS : SCHED_WAITS,
+			now_ns);
+	}
 	spin_unlock(&queue->lock);
+	if (runnable && __atomic_load_n(&queue->policy.waiting, __ATOMIC_RELAXED) > 1 &&
+		now_ns >= queue->balance_ns)
+		sched_balance(queue, now_ns);
+}
+
+static void idle(struct run_queue *queue, uint64_t until_ns)
+{
+	/* Its idle bit was raised before this look, who becomes busy looks for idle ones after. */
+	if (!queue->open || !sched_steal(queue)) {
+		arm(queue, until_ns);
+		cpu_idle();
+	}
+	cpu_set_drop(&sched_idle, queue->cpu->id);
 }
 
 void sched_run(struct cpu *cpu)
 {
 	struct run_queue *queue = queue_of(cpu);
 	struct vcpu *vcpu;
-	bool others;
+	uint64_t until_ns;
 
 	if (__atomic_exchange_n(&cpu->kick, 0, __ATOMIC_ACQUIRE))
 		return;
-	vcpu = dequeue(queue, &others);
-	if (!vcpu) {
-		cpu_idle();
-		return;
+	vcpu = begin_turn(queue, &until_ns);
+	if (vcpu) {
+		arm(queue, until_ns);
+		end_turn(queue, vcpu, vcpu_run(vcpu));
+	} else if (until_ns) {
+		idle(queue, until_ns);
 	}
-	if (others)
-		timer_set(&queue->slice, clock_tsc() + clock_tsc_from_ns(SLICE_NS));
-	requeue(queue, vcpu, vcpu_run(vcpu));
-	if (timer_armed(&queue->slice))
-		timer_cancel(&queue->slice);
 }
 
 void sched_cpu_loop(void)
 {
 	for (;;)
 		sched_run(this_cpu());
-}
-
-int sched_set(struct vm *vm, const struct sched_params *params)
-{
-	bool somewhere = false;
-
-	for (unsigned int id = 0; id < cpu_count(); id++)
-		somewhere |= cpu_set_has(&params->cpus, id);
-	if (!somewhere || params->weight < 1 || params->weight > SCHED_WEIGHT_MAX)
-		return -EINVAL;
-	vm->sched = *params;
-	return 0;
-}
-
-void sched_get(const struct vm *vm, struct sched_params *params)
-{
-	*params = vm->sched;
-}
-
-void sched_pause(struct vm *vm)
-{
-	(void)vm;
-}
-
-void sched_resume(struct vm *vm)
-{
-	(void)vm;
-}
-
-void sched_times(const struct vcpu *vcpu, struct sched_times *times)
-{
-	uint64_t since = __atomic_load_n(&vcpu->run_since_tsc, __ATOMIC_RELAXED);
-	uint64_t now = clock_tsc(), ran = vcpu->run_tsc;
-	uint64_t elapsed = clock_ns_from_tsc(now) - vcpu->vm->started_ns;
-
-	if (since && now > since)
-		ran += now - since;
-	times->run_ns = MIN(clock_ns_from_tsc(ran), elapsed);
-	times->steal_ns = 0;
-	times->halted_ns = elapsed - times->run_ns;
-}
-
-void sched_yield_to(struct vcpu *vcpu, struct vcpu *target)
-{
-	(void)target;
-	vcpu_request(vcpu, REQUEST_PREEMPT);
 }
 
 bool sched_occupant(const struct cpu *cpu, struct sched_occupant *out)

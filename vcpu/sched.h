@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which vCPU a CPU runs: a run queue for each CPU, round robin in fixed slices. A vCPU is placed
- * on a CPU when its VM starts and stays there. The queue's lock is a leaf but for timers.
+ * Which vCPU a CPU runs. Each CPU has a run queue of its own; vcpu/sched_queue.h says who is next
+ * there. A vCPU stays where it is while that is well: it goes to an idle CPU when it wakes or
+ * waits, and now and then to one with less to do. Queues' locks are leaves but for timers.
  */
 #ifndef BALLAST_VCPU_SCHED_H
 #define BALLAST_VCPU_SCHED_H
@@ -40,15 +41,24 @@ void sched_cpu_loop(void) __noreturn;
 /* This CPU can run guests: from now on vCPUs may be placed on it. Any CPU. */
 void sched_open(struct cpu *cpu);
 
+/* A VM's part of the scheduler, with the standard parameters; -ENOMEM. */
+int sched_vm_init(struct vm *vm) __must_check;
+/* Also of one for which sched_vm_init() failed, or was not called. */
+void sched_vm_destroy(struct vm *vm);
+/* It starts: each vCPU gets a CPU, and its times begin; none may have been woken yet. Boot CPU. */
+void sched_vm_start(struct vm *vm);
+/* It is to stop, as vm->stop says: nothing keeps its vCPUs from running to that end. Any CPU. */
+void sched_release(struct vm *vm);
+
 /*
- * Choose a CPU for a vCPU that does not run: of those that are open the one with the fewest. The
- * boot CPU is open always.
+ * Choose a CPU for a vCPU that does not run: of those where its VM may run and that are open, the
+ * one with the fewest. The boot CPU is open always.
  */
 void sched_place(struct vcpu *vcpu);
-/* The vCPU stopped for good: it no longer counts on its CPU. */
+/* The running vCPU stops for good, and is put already: it no longer counts on its CPU. */
 void sched_unplace(struct vcpu *vcpu);
 
-/* Into the queue of its CPU, if it is not there; any CPU. */
+/* Let it run if it is blocked: on its CPU or, when that is busy, on an idle one. Any CPU. */
 void sched_wake(struct vcpu *vcpu);
 /*
  * The running vCPU waits in `state`; false, and nothing changes, when a request came meanwhile.

@@ -17,6 +17,12 @@ static inline void add32(uint32_t *to, uint32_t value)
 	__atomic_store_n(to, *to + value, __ATOMIC_RELAXED);
 }
 
+/* Likewise. */
+static inline void set_where(struct sched_entity *entity, enum sched_where where)
+{
+	__atomic_store_n(&entity->where, where, __ATOMIC_RELAXED);
+}
+
 static inline bool later(uint64_t a, uint64_t b)
 {
 	return (int64_t)(a - b) > 0;
@@ -243,7 +249,7 @@ static void insert_waiting(struct sched_queue *queue, struct sched_share *share,
 {
 	entity->node.key = entity->inner_ns;
 	heap_insert(&share->waiting, &entity->node);
-	entity->where = SCHED_WAITING;
+	set_where(entity, SCHED_WAITING);
 	share->waiting_count++;
 	if (!share->parked)
 		add32(&queue->waiting, 1);
@@ -253,7 +259,7 @@ static void remove_waiting(struct sched_queue *queue, struct sched_share *share,
 	struct sched_entity *entity)
 {
 	heap_remove(&share->waiting, &entity->node);
-	entity->where = SCHED_OUT;
+	set_where(entity, SCHED_OUT);
 	share->waiting_count--;
 	if (!share->parked)
 		add32(&queue->waiting, -1);
@@ -325,7 +331,7 @@ void sched_queue_put(struct sched_queue *queue, enum sched_leave why, uint64_t n
 	sched_queue_update(queue, now_ns);
 	settle_cap(queue, entity->group);
 	queue->current = NULL;
-	entity->where = SCHED_OUT;
+	set_where(entity, SCHED_OUT);
 	if (why == SCHED_WAITS) {
 		count_load(queue, entity, sched_entity_load(entity));
 		insert_waiting(queue, share, entity);
@@ -359,7 +365,7 @@ static struct sched_entity *begin(struct sched_queue *queue, struct sched_entity
 
 	make_unready(queue, share);
 	remove_waiting(queue, share, entity);
-	entity->where = SCHED_CURRENT;
+	set_where(entity, SCHED_CURRENT);
 	queue->current = entity;
 	queue->charged_ns = now_ns;
 	queue->last = NULL;

@@ -67,7 +67,7 @@ struct sched_entity {
 	struct heap_node node;      /* in its share's `waiting` */
 	struct sched_group *group;  /* [I] */
 	struct sched_queue *queue;  /* where it is or was last; NULL: never anywhere */
-	enum sched_where where;
+	enum sched_where where;     /* [a] */
 	bool active;                /* it counts in group->active */
 	uint64_t inner_ns;          /* run time, to compare with others of its VM */
 	uint64_t virtual_ns;        /* of its VM on the queue that it left */

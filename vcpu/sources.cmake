@@ -14,8 +14,11 @@ set(VCPU_SOURCES
 	vcpu/pvclock.c
 	vcpu/run.c
 	vcpu/sched.c
+	vcpu/sched_account.c
+	vcpu/sched_balance.c
 	vcpu/sched_cap.c
 	vcpu/sched_queue.c
+	vcpu/sched_vm.c
 	vcpu/tlb.c
 	vcpu/vcpu.c
 	vcpu/vm.c)

@@ -114,6 +114,8 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	vcpu->exception.valid = false;
 	vcpu->nmi_pending = 0;
 	vcpu->in_hlt = false;
+	/* Before the requests go: until then its timer may expire, on another CPU. */
+	lapic_reset(vcpu, init);
 	if (init) {
 		vcpu->special.msrs = kept;
 	} else {
@@ -130,7 +132,6 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	}
 	vcpu->wait_sipi = vcpu->id != 0;
 	vcpu_set_dirty(vcpu, REG_ALL);
-	lapic_reset(vcpu, init);
 	pv_reset(vcpu);
 }
 
@@ -146,6 +147,8 @@ static void put_loaded(struct cpu *cpu)
 	vcpu->dr[3] = read_dr3();
 	cpu->loaded = NULL;
 	cpu->guest_name = NULL;
+	/* From here on it may run elsewhere. */
+	__atomic_store_n(&vcpu->loaded_on, NULL, __ATOMIC_RELEASE);
 }
 
 void vcpu_load(struct vcpu *vcpu)
@@ -160,6 +163,7 @@ void vcpu_load(struct vcpu *vcpu)
 		return;
 	mitigation_enter_domain(cpu, vcpu->vm->domain);
 	cpu->loaded = vcpu;
+	__atomic_store_n(&vcpu->loaded_on, cpu, __ATOMIC_RELAXED);
 	cpu->guest_name = vcpu->vm->name;
 	cpu->guest_vcpu = vcpu->id;
 	write_dr0(vcpu->dr[0]);
@@ -169,4 +173,5 @@ void vcpu_load(struct vcpu *vcpu)
 	fpu_restore(vcpu->fpu, vcpu->xcr0);
 	hw->vcpu_load(vcpu);
 	tlb_catch_up(vcpu);
+	lapic_timer_follow(vcpu);
 }

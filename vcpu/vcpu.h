@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One virtual CPU. It belongs to the physical CPU it is placed on (vcpu->cpu): every field
- * that is not marked [a] is touched only there, or by anybody while the VM is stopped.
+ * One virtual CPU. It belongs to the physical CPU that it runs on (vcpu->cpu): every field that is
+ * not marked is touched only there, or by anybody while the VM is stopped. Those marked [sched]
+ * have the lock of that CPU's run queue.
  */
 #ifndef BALLAST_VCPU_VCPU_H
 #define BALLAST_VCPU_VCPU_H
@@ -14,6 +15,8 @@
 #include "vcpu/hw.h"
 #include "vcpu/insn_cache.h"
 #include "vcpu/regs.h"
+#include "vcpu/sched_account.h"
+#include "vcpu/sched_queue.h"
 #include "vcpu/tlb.h"
 
 struct vm;
@@ -52,7 +55,6 @@ struct pv_record {
 struct vcpu_pv {
 	struct pv_record steal;
 	struct pv_record eoi;
-	bool eoi_offered;    /* [a] the guest may end what is in service without an exit */
 	bool unhalted;       /* kicked: the present or the next HLT ends */
 	bool paused;         /* [a] the clock's record has yet to say that the VM was paused */
 };
@@ -75,7 +77,7 @@ struct vcpu {
 
 	struct vm *vm;              /* [I] */
 	unsigned int id;            /* [I] index in the VM, and the initial APIC id */
-	struct cpu *cpu;            /* [sched] placement */
+	struct cpu *cpu;            /* [a] [sched] where it runs, waits, or ran last */
 	enum vcpu_state state;      /* [a] */
 	bool trace;                 /* [a] a log line for each exit */
 
@@ -108,11 +110,12 @@ struct vcpu {
 	struct vcpu_pv pv;
 	struct insn_cache insn_cache; /* own CPU */
 
-	struct list run_link;        /* [sched] */
-	uint64_t slice_end_tsc;      /* own CPU */
+	struct sched_entity sched;   /* [sched] */
+	struct sched_account times;  /* [sched] written */
+	struct cpu *loaded_on;       /* [a] the CPU whose hardware holds its registers */
+	bool shelved;                /* [sched] it could run, but its VM is paused */
+	unsigned int yielded;        /* own CPU: directed yields without a target so far */
 	uint64_t exits[EXIT_KINDS];  /* counters */
-	uint64_t run_tsc;            /* time spent in the run loop, but for the present stay */
-	uint64_t run_since_tsc;      /* in it since then; 0: it is not there */
 	struct exit_record history[VCPU_HISTORY];
 	uint32_t history_next;
 };

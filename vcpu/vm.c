@@ -38,10 +38,9 @@ int vm_create(const char *name, unsigned int vcpu_count, struct vm **out)
 	snprintf(vm->name, sizeof(vm->name), "%s", name);
 	vm->domain = __atomic_add_fetch(&last_domain, 1, __ATOMIC_RELAXED);
 	list_init(&vm->devices);
-	vm->sched = (struct sched_params){ .weight = SCHED_WEIGHT_DEFAULT, .cpus = CPU_SET_ALL };
 	vm->created_ns = clock_now_ns();
 	vm->cpuid = heap_alloc(sizeof(*vm->cpuid), FRAME_VM);
-	if (!vm->cpuid)
+	if (!vm->cpuid || sched_vm_init(vm))
 		goto fail;
 	cpuid_table_build(vm->cpuid, vcpu_count);
 	error = guest_memory_init(&vm->memory, hw->s2_format);
@@ -60,6 +59,7 @@ fail_vcpus:
 	tlb_destroy(vm);
 	guest_memory_destroy(&vm->memory);
 fail:
+	sched_vm_destroy(vm);
 	heap_free(vm->cpuid);
 	heap_free(vm);
 	return error;
@@ -76,6 +76,7 @@ void vm_destroy(struct vm *vm)
 	free_vcpus(vm);
 	tlb_destroy(vm);
 	guest_memory_destroy(&vm->memory);
+	sched_vm_destroy(vm);
 	heap_free(vm->cpuid);
 	heap_free(vm);
 }
@@ -103,16 +104,16 @@ void vm_start(struct vm *vm)
 
 	vm->state = VM_RUNNING;
 	vm->started_ns = clock_now_ns();
+	sched_vm_start(vm);
 	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
 		struct vcpu *vcpu = vm->vcpus[i];
 
 		vcpu->tsc_offset = tsc_offset;
 		vcpu_set_dirty(vcpu, REG_TSC);
-		vcpu->run_tsc = 0;
 		memset(vcpu->exits, 0, sizeof(vcpu->exits));
-		sched_place(vcpu);
-		/* Those of the guest's page tables may be of an earlier run. */
-		vcpu->state = VCPU_WAIT_SIPI;
+		/* From here on its sisters may wake it. */
+		__atomic_store_n(&vcpu->state, VCPU_WAIT_SIPI, __ATOMIC_RELEASE);
+		/* Cached translations of its page tables may be those of an earlier run. */
 		vcpu_request(vcpu, REQUEST_TLB_GUEST | REQUEST_EVENTS);
 	}
 }
@@ -129,11 +130,12 @@ void vm_stop(struct vm *vm, enum vm_stop stop, uint32_t status, const char *reas
 	snprintf(vm->stop_reason, sizeof(vm->stop_reason), "%s", reason ? reason : "");
 	for (unsigned int i = 0; i < vm->vcpu_count; i++)
 		vcpu_request(vm->vcpus[i], REQUEST_STOP);
+	sched_release(vm);
 }
 
 bool vm_has_stopped(const struct vm *vm)
 {
-	if (vm->stop == VM_STOP_NONE)
+	if (__atomic_load_n(&vm->stop, __ATOMIC_ACQUIRE) == VM_STOP_NONE)
 		return false;
 	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
 		if (__atomic_load_n(&vm->vcpus[i]->state, __ATOMIC_ACQUIRE) != VCPU_STOPPED)

@@ -76,7 +76,10 @@ struct vm {
 	struct vcpu *vcpus[VM_MAX_VCPUS];      /* [I] */
 	unsigned int vcpu_count;               /* [I] */
 	struct cpuid_table *cpuid;             /* [I] what CPUID says here */
-	struct sched_params sched;             /* boot CPU */
+	struct sched_params sched;             /* boot CPU; the CPUs [a] */
+	struct sched_group group;              /* how its vCPUs compete; see vcpu/sched_queue.h */
+	struct sched_share *shares;            /* [I] one for each CPU, of `group` */
+	bool paused;                           /* [a] by the operator */
 	enum vm_state state;                   /* boot CPU */
 	enum vm_stop stop;                     /* [a] */
 	uint32_t stop_status;                  /* with VM_STOP_EXIT */

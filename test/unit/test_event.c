@@ -30,7 +30,7 @@ struct cpu *this_cpu(void)
 	return &cpu;
 }
 
-void cpu_kick(struct cpu *target)
+void cpu_poke(struct cpu *target)
 {
 	(void)target;
 	kicks++;
@@ -299,6 +299,10 @@ static void requests_wake_or_kick(void **state)
 	assert_int_equal(kicks + wakes, 0); /* its own CPU looks before it enters */
 	vcpu.requests = 0;
 	vcpu.cpu = &other;
+	vcpu_request(&vcpu, REQUEST_EVENTS);
+	assert_int_equal(kicks, 0); /* it waits there, and looks before it is entered */
+	vcpu.requests = 0;
+	other.running = &vcpu;
 	vcpu_request(&vcpu, REQUEST_EVENTS);
 	vcpu_request(&vcpu, REQUEST_PREEMPT);
 	assert_int_equal(kicks, 1);

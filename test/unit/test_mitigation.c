@@ -141,6 +141,7 @@ static const struct answer xeon[] = {
 	{ 0, { 0x1f, 0, 0, 0 } }, { 0x1f, { 1, 2, 0x100, 0 } }, { 0xb, { 5, 40, 0x100, 0 } }, END };
 static const struct answer xeon_0b[] = { { 0, { 0x1f, 0, 0, 0 } }, { 0xb, { 1, 2, 0x100, 0 } }, END };
 static const struct answer without_threads[] = { { 0, { 0xd, 0, 0, 0 } }, { 0xb, { 0, 1, 0x100, 0 } }, END };
+static const struct answer bochs[] = { { 0, { 0x16, 0, 0, 0 } }, { 0xb, { 1, 1, 0x100, 0 } }, END };
 static const struct answer zen1[] = { { 0, { 0xd, 0, 0, 0 } }, { 0x80000000, { 0x8000001e, 0, 0, 0 } },
 	{ 0x80000001, { 0, 0, 0x400000, 0 } }, { 0x8000001e, { 0, 0x100, 0, 0 } }, END };
 static const struct answer old_amd[] = { { 0, { 0xd, 0, 0, 0 } }, { 0x80000000, { 0x80000008, 0, 0, 0 } }, END };
@@ -157,8 +158,8 @@ static void threads_are_told_by_apic_ids(void **state)
 		const struct answer *answers;
 		unsigned int bits;
 	} machines[] = {
-		{ xeon, 1 }, { xeon_0b, 1 }, { without_threads, 0 }, { zen1, 1 }, { old_amd, 0 }, { nehalem, 1 },
-		{ core2, 0 }, { liar, 31 },
+		{ xeon, 1 }, { xeon_0b, 1 }, { without_threads, 0 }, { bochs, 0 }, { zen1, 1 }, { old_amd, 0 },
+		{ nehalem, 1 }, { core2, 0 }, { liar, 31 },
 	};
 
 	(void)state;
