@@ -74,7 +74,8 @@ bool cpu_take_work(void)
 {
 	struct cpu *cpu = this_cpu();
 
-	return cpu->work && __atomic_exchange_n(&cpu->work, 0, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&cpu->work, __ATOMIC_RELAXED) &&
+		__atomic_exchange_n(&cpu->work, 0, __ATOMIC_ACQUIRE);
 }
 
 void cpu_poke(struct cpu *cpu)

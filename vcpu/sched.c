@@ -55,7 +55,8 @@ struct run_queue *sched_lock_queue_of(const struct vcpu *vcpu)
 		struct run_queue *queue = queue_of(cpu);
 
 		spin_lock(&queue->lock);
-		if (likely(__atomic_load_n(&vcpu->cpu, __ATOMIC_RELAXED) == cpu))
+		/* Acquire: who sent it here changed it first, and may not have locked this yet. */
+		if (likely(__atomic_load_n(&vcpu->cpu, __ATOMIC_ACQUIRE) == cpu))
 			return queue;
 		spin_unlock(&queue->lock);
 	}

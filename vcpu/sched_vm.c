@@ -52,10 +52,16 @@ static void store_params(struct vm *vm, const struct sched_params *params)
 {
 	vm->sched.weight = params->weight;
 	vm->sched.cap_percent = params->cap_percent;
-	/* Other CPUs read it while it changes: a vCPU that goes to a wrong CPU is sent on. */
+	/*
+	 * Other CPUs read it while it changes: a vCPU that goes to a wrong CPU is sent on. New ones
+	 * first, then without the old: at no time is there no CPU for it.
+	 */
+	for (unsigned int i = 0; i < ARRAY_SIZE(params->cpus.words); i++)
+		__atomic_fetch_or(
+			&vm->sched.cpus.words[i], params->cpus.words[i], __ATOMIC_RELEASE);
 	for (unsigned int i = 0; i < ARRAY_SIZE(params->cpus.words); i++)
 		__atomic_store_n(
-			&vm->sched.cpus.words[i], params->cpus.words[i], __ATOMIC_RELAXED);
+			&vm->sched.cpus.words[i], params->cpus.words[i], __ATOMIC_RELEASE);
 }
 
 /* One that waits leaves a CPU where it may not run; one that runs comes and is looked at. */

@@ -98,6 +98,23 @@ void cpu_kick(struct cpu *cpu)
 		send_interrupt(container_of(cpu, struct machine_cpu, cpu));
 }
 
+void cpu_notify(struct cpu *cpu)
+{
+	__atomic_store_n(&cpu->work, 1, __ATOMIC_RELEASE);
+	cpu_kick(cpu);
+}
+
+bool cpu_take_work(void)
+{
+	return __atomic_load_n(&own->cpu.work, __ATOMIC_RELAXED) &&
+		__atomic_exchange_n(&own->cpu.work, 0, __ATOMIC_ACQUIRE);
+}
+
+void cpu_poke(struct cpu *cpu)
+{
+	send_interrupt(container_of(cpu, struct machine_cpu, cpu));
+}
+
 static bool timer_due(void)
 {
 	return own->programmed_tsc != NOT_PROGRAMMED && clock_tsc() >= own->programmed_tsc;
@@ -131,7 +148,7 @@ static void halt(void)
 		wait.tv_nsec = (long)ns;
 		syscall(SYS_futex, &own->interrupt, FUTEX_WAIT_PRIVATE, 0, &wait, NULL, 0);
 		if (machine_time_is_up() && real_ns() - start_ns > (seconds + GRACE_S) * NS_PER_SEC)
-			machine_fail("cpu %u: halts for ever", own->cpu.id);
+			machine_fail("cpu %u: the test does not come to its end", own->cpu.id);
 	}
 	irq_window();
 }
@@ -172,6 +189,11 @@ uint32_t machine_random(void)
 uint32_t machine_random_below(uint32_t bound)
 {
 	return machine_random() % bound;
+}
+
+uint64_t machine_real_ns(void)
+{
+	return real_ns() - start_ns;
 }
 
 bool machine_time_is_up(void)

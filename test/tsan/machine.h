@@ -26,6 +26,8 @@ void machine_run(void (*run)(struct cpu *cpu));
  * the machine goes on until what was begun has ended, but not for ever: see machine_fail().
  */
 bool machine_time_is_up(void);
+/* Since machine_init(), not lapsed. */
+uint64_t machine_real_ns(void);
 /* From a random sequence of this CPU's own. */
 uint32_t machine_random(void);
 /* In [0, bound). */
