@@ -143,7 +143,7 @@ static void inject(struct vcpu *vcpu, const struct vcpu_event *event)
 
 	if (event->type != EVENT_INTERRUPT)
 		return;
-	own->in_service = true;
+	own->in_service++;
 	if (event->vector == VECTOR_LAPIC_TIMER)
 		__atomic_fetch_add(&own->timer_came, 1, __ATOMIC_SEQ_CST);
 	own->handled += __atomic_exchange_n(&own->work, 0, __ATOMIC_SEQ_CST);
@@ -268,7 +268,7 @@ static enum exit_action on_port(struct vcpu *vcpu)
 /* The end of an interrupt. */
 static enum exit_action on_memory(struct vcpu *vcpu)
 {
-	guest_vcpu(vcpu)->in_service = false;
+	guest_vcpu(vcpu)->in_service--;
 	lapic_mmio_write(vcpu, LAPIC(LAPIC_EOI), 4, 0);
 	return ACTION_ADVANCE;
 }
@@ -342,7 +342,7 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	vcpu_set_dirty(vcpu, REG_ALL);
 	/* As if its code had done so: what comes from now on arrives. */
 	lapic_mmio_write(vcpu, LAPIC(LAPIC_SVR), 4, 0x1ff);
-	own->in_service = false;
+	own->in_service = 0;
 	__atomic_store_n(&own->work, 0, __ATOMIC_SEQ_CST);
 }
 

@@ -26,7 +26,7 @@ struct guest_vcpu {
 	uint64_t progress;     /* [a] the same, for others to see */
 	uint32_t work;         /* [a] messages that wait to be handled */
 	uint64_t handled;      /* own CPU: messages */
-	bool in_service;       /* own CPU: an interrupt is to be ended */
+	unsigned int in_service; /* own CPU: interrupts to be ended; higher ones interrupt lower ones */
 	bool rests;            /* own CPU: draining, and its timer is stopped */
 	uint64_t timer_asked, timer_came; /* [a] one-shots of the LAPIC's timer */
 	unsigned int last_cpu; /* own CPU */
