@@ -2,6 +2,7 @@
 """The operator's side: banner, commands, line editing, mistakes, consoles of guests, the lives of VMs."""
 
 import os
+import random
 import re
 
 import guests
@@ -314,3 +315,54 @@ def watched(machine):
     machine.send("xq")
     machine.expect(PROMPT, 60)
     says(machine, "cpu", r"^ +cpu 0 .*load \d+%")
+
+
+STORM_VMS = 12
+STORM_COMMANDS = 200
+
+
+@suite.test
+def test_storm(env):
+    """Commands at random about VMs that all want the CPUs: each is answered, and in the end no page is missing."""
+    files = [(os.path.join(env.build, f"time/{name}.elf"), f"/{name}.elf") for name in ("hog", "waker")]
+    conf = "[ballast]\nload = /hog.elf\nload = /waker.elf\n"
+    chance = random.Random(4711)
+    with env.machine(env.image(conf, files), 900, cpus=2 if env.is_bochs() else 4) as machine:
+        machine.expect(PROMPT, 90)
+        before = free_pages(machine)
+        there = set()
+        for _ in range(STORM_COMMANDS):
+            storm_command(machine, chance, there)
+        says(machine, "vm list")
+        for name in sorted(there):
+            told(machine, f"vm destroy {name}", rf"^vm {name}: destroyed")
+        after = free_pages(machine)
+        suite.check(before == after, f"{before} pages were free, now {after}")
+        power_off(machine)
+
+
+def free_pages(machine):
+    return int(re.search(r"in pages of 4 KiB +(\d+)", says(machine, "mem")).group(1))
+
+
+def storm_command(machine, chance, there):
+    """One command, sensible or not; a VM may still be about to stop when the next one comes."""
+    name = f"s{chance.randrange(STORM_VMS)}"
+    if name not in there:
+        kernel = chance.choice(("hog", "waker"))
+        told(machine, f"vm create {name} kernel=/{kernel}.elf boot=multiboot memory=16M vcpus={chance.randint(1, 3)}"
+             f" debug-exit=yes cmdline=\"every=200 count=100000\" autostart=yes", rf"^vm {name}: started")
+        there.add(name)
+        return
+    command = chance.choice(("start", "stop", "reset", "pause", "resume", "show", "set", "destroy"))
+    words = ""
+    if command == "set":
+        words = " " + chance.choice((f"weight={chance.randint(1, 10000)}", f"cap={chance.randint(5, 300)}%", "cap=none",
+                                     f"cpus={chance.randint(0, 1)}", "cpus=all", "memory=20M", "vcpus=2"))
+    if command == "destroy":
+        told(machine, f"vm destroy {name}", rf"^vm {name}: destroyed")
+        there.remove(name)
+        return
+    machine.send_line(f"vm {command} {name}{words}")
+    machine.expect(rf"vm {command} {name}{words}\n", 30)
+    machine.expect(PROMPT, 30)

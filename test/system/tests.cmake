@@ -80,6 +80,9 @@ foreach(name shell console lives create no-configuration)
 	ballast_system_test(${name} bochs-vmx)
 	ballast_system_test(${name} bochs-svm LONG)
 endforeach()
+ballast_system_test(storm qemu-svm)
+ballast_system_test(storm bochs-vmx LONG)
+ballast_system_test(storm bochs-svm LONG)
 
 # What is missing.
 ballast_system_test(no-virtualization qemu-svm)
