@@ -155,7 +155,9 @@ def bochs_config(bench, image, options, port):
         "clock: sync=none, time0=local, rtc_sync=0",
         "log: bochs.log",
         "debug: action=ignore",
-        "info: action=report",
+        # Its report of instructions per second comes from a signal handler, which waits for ever when the signal
+        # has interrupted the writing of another line.
+        "info: action=report, nogui=ignore",
         "error: action=report",
         "panic: action=fatal",
         f'com1: enabled=true, mode=socket-client, dev="localhost:{port}"',
