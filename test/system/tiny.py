@@ -28,8 +28,10 @@ ENDINGS = {
     "power": r"powered off",
     "triple": r"stopped: triple fault",
 }
-# Guests that run with more than one vCPU: a VM for each number, called GUEST-NUMBER.
+# Guests that run with more than one vCPU: a VM for each number, called GUEST-NUMBER. Those below have one more
+# whose vCPUs share a CPU, GUEST-NUMBER-shared; where the machine has only one, all do.
 VCPUS = {"pv": (1, 2), "pvclock": (1, 2), "sipi": (1, 2, 4)}
+SHARED = {"pv": (2,)}
 BENCH_WORDS = {"qemu-svm": "lax qemu-svm"}  # see guest_cpu_is_lax(); else the bench's name
 
 
@@ -44,30 +46,45 @@ def is_attack(name):
 def vm_names(name, bench):
     if hostile.is_hostile(name):
         return hostile.vm_names(name, bench)
-    return [f"{name}-{count}" for count in VCPUS[name]] if name in VCPUS else [name]
+    if name not in VCPUS:
+        return [name]
+    shared = [] if has_one_cpu(bench) else SHARED.get(name, ())
+    return [f"{name}-{count}" for count in VCPUS[name]] + [f"{name}-{count}-shared" for count in shared]
+
+
+def has_one_cpu(bench):
+    """QEMU stands still when it counts instructions of two CPUs that both are busy: VMs with several get one."""
+    return bench == "qemu-svm"
 
 
 def vcpus_of(name):
-    guest, _, count = name.rpartition("-")
-    return int(count) if guest in VCPUS else 1
+    guest, *rest = name.split("-")
+    return int(rest[0]) if guest in VCPUS else 1
 
 
 def elf_of(name):
     if is_attack(name):
         return hostile.elf_of(name)
-    guest = name.rpartition("-")[0]
+    guest = name.split("-")[0]
     return guest if guest in VCPUS else name
+
+
+def words_of(name, bench):
+    words = [BENCH_WORDS.get(bench, bench), f"vcpus={vcpus_of(name)}"]
+    if is_attack(name):
+        words.append(hostile.word_of(name))
+    if name.endswith("-shared") or (has_one_cpu(bench) and vcpus_of(name) > 1):
+        words.append("shared")
+    return " ".join(words)
 
 
 def configuration(names, bench):
     sections = []
     for name in names:
-        words = f"{BENCH_WORDS.get(bench, bench)} vcpus={vcpus_of(name)}"
-        if is_attack(name):
-            words += " " + hostile.word_of(name)
-        sections.append(f"[vm {name}]\nmemory = 64M\nvcpus = {vcpus_of(name)}\n"
+        cpus = "cpus = 1\n" if name.endswith("-shared") else ""
+        sections.append(f"[vm {name}]\nmemory = 64M\nvcpus = {vcpus_of(name)}\n{cpus}"
                         f"kernel = /guest/{elf_of(name)}.elf\nboot = multiboot\n"
-                        f"cmdline = {words}\nautostart = no\ndebug-exit = yes\n")
+                        f"cmdline = {words_of(name, bench)}\nautostart = no\ndebug-exit = yes\n")
     return "\n".join(sections)
 
 
@@ -162,8 +179,7 @@ def cpus_for(name, bench):
     """CPUs of the machine for this VM, and what makes VMs share a machine beside that."""
     if is_attack(name):
         return 1, "attacks"
-    # QEMU stands still when it counts instructions of two CPUs that both are busy.
-    if bench == "qemu-svm" and vcpus_of(name) > 1:
+    if has_one_cpu(bench) and vcpus_of(name) > 1:
         return 1, "several vCPUs"
     return 2, "others"
 
