@@ -12,15 +12,15 @@ STAGE_S = {"qemu-svm": 2, "bochs-vmx": 2, "bochs-svm": 2, "kvm": 2, "bare": 2}
 DONE = r"^exercise: (\d+) stages on (\d+) CPUs, (\d+) failed$"
 
 
-def section(name, vcpus, memory_mib=192, autostart=True, more=()):
+def section(name, vcpus, memory_mib=192, autostart=True, cmdline=guests.QUIET):
     """The lines of ballast.conf for such a guest, and its files."""
-    guest = guests.Guest("debian-cloud/vmlinuz", None, "exercise64/initrd.gz", guests.QUIET, memory_mib, vcpus=vcpus)
-    return suite.conf_section(name, guest, autostart, more)
+    guest = guests.Guest("debian-cloud/vmlinuz", None, "exercise64/initrd.gz", cmdline, memory_mib, vcpus=vcpus)
+    return suite.conf_section(name, guest, autostart)
 
 
 def boot(machine, vcpus):
     """Attached to the guest's console: wait for its shell."""
-    ok = machine.expect(r"^GUEST-OK Linux \S+ \S+ cpus=(\d+)", 300, guests.KERNEL_DEATH)
+    ok = machine.expect(r"^GUEST-OK Linux \S+ \S+ cpus=(\d+)", 400, guests.KERNEL_DEATH)
     suite.check(int(ok.group(1)) == vcpus, f"the guest has {ok.group(1)} CPUs, not {vcpus}")
     machine.expect(guests.SHELL, 60)
 

@@ -74,6 +74,15 @@ ballast_system_test(many-8 bochs-vmx LONG)
 ballast_system_test(many-fit qemu-svm LONG)
 ballast_system_test(many-64 qemu-svm LONG TIMEOUT 1800)
 
+# Clocks of guests that share a CPU, and what is left of a CPU beside guests that misbehave. In emulated time; several
+# busy guests on one CPU are slow with QEMU's counted instructions.
+ballast_system_test(clocks-minute bochs-vmx)
+ballast_system_test(clocks bochs-vmx LONG TIMEOUT 1800)
+ballast_system_test(clocks qemu-svm LONG TIMEOUT 1800)
+ballast_system_test(linux-bullies bochs-vmx)
+ballast_system_test(linux-bullies bochs-svm LONG TIMEOUT 900)
+ballast_system_test(linux-bullies qemu-svm LONG TIMEOUT 900)
+
 # The operator's side.
 foreach(name shell console lives create no-configuration)
 	ballast_system_test(${name} qemu-svm)
