@@ -128,6 +128,8 @@ struct run_queue *sched_choose(const struct vcpu *vcpu, struct run_queue *home)
 
 static void change_cpu(struct vcpu *vcpu, struct run_queue *from, struct run_queue *to)
 {
+	if (!vcpu->sched.active)
+		sched_queue_depart(&from->policy, &vcpu->sched);
 	__atomic_fetch_sub(&from->placed, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&to->placed, 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&vcpu->cpu, to->cpu, __ATOMIC_SEQ_CST);
@@ -147,7 +149,9 @@ void sched_send(struct run_queue *from, struct run_queue *to, struct vcpu *vcpu,
 
 static uint32_t may_come(const struct sched_entity *entity, void *to)
 {
-	return sched_may_move(container_of(entity, const struct vcpu, sched), to);
+	const struct vcpu *vcpu = container_of(entity, const struct vcpu, sched);
+
+	return sched_may_move(vcpu, to) ? UINT32_MAX : 0;
 }
 
 /* One that waits at `from`, taken out of its queue and told that it is here. */
@@ -193,7 +197,9 @@ static uint32_t finds_idle(const struct sched_entity *entity, void *argument)
 	const struct vcpu *vcpu = container_of(entity, const struct vcpu, sched);
 
 	(void)argument;
-	return !__atomic_load_n(&vcpu->loaded_on, __ATOMIC_ACQUIRE) && has_idle(vcpu);
+	if (__atomic_load_n(&vcpu->loaded_on, __ATOMIC_ACQUIRE) || !has_idle(vcpu))
+		return 0;
+	return UINT32_MAX;
 }
 
 /* A CPU that went to sleep just before this one became busy did not see that. */
@@ -225,36 +231,41 @@ void sched_mark_busy(struct run_queue *queue)
 struct balance {
 	struct run_queue *from;
 	struct run_queue *to;
-	uint32_t best;
+	uint64_t now_ns;
+	uint64_t virtual_ns; /* of the best so far */
+	uint32_t load;
 };
 
 /*
- * Is it better off at the least loaded CPU where it may run? Moving it there must not make the
+ * Would it go well on the least loaded CPU where it may run? Moving it there must not make the
  * difference greater than it was. That it may just turn it round is meant: so what does not divide
- * evenly, three on two CPUs say, takes turns.
+ * evenly, three on two CPUs say, takes turns. Who has got most goes: it leaves the better place to
+ * those who have got less.
  */
 static uint32_t gains(const struct sched_entity *entity, void *argument)
 {
 	const struct vcpu *vcpu = container_of(entity, const struct vcpu, sched);
 	struct balance *balance = argument;
+	uint64_t virtual_ns = vcpu->vm->group.shares[balance->from->cpu->id].virtual_ns;
 	struct run_queue *to;
 
-	if (__atomic_load_n(&vcpu->loaded_on, __ATOMIC_ACQUIRE) ||
-		entity == balance->from->policy.favoured)
+	/* Not one that has just come: it would go to and fro, and run nowhere. */
+	if (balance->now_ns - entity->arrived_ns < BALANCE_NS || entity->load < balance->load)
+		return 0;
+	if (entity->load == balance->load && (int64_t)(virtual_ns - balance->virtual_ns) < 0)
 		return 0;
 	to = least_loaded(vcpu, balance->from, balance->from->balances);
 	if (!to || load_of(to) + entity->load > load_of(balance->from))
 		return 0;
-	if (entity->load > balance->best) {
-		balance->best = entity->load;
-		balance->to = to;
-	}
+	balance->load = entity->load;
+	balance->virtual_ns = virtual_ns;
+	balance->to = to;
 	return entity->load;
 }
 
 void sched_balance(struct run_queue *queue, uint64_t now_ns)
 {
-	struct balance balance = { .from = queue };
+	struct balance balance = { .from = queue, .now_ns = now_ns };
 	struct sched_entity *entity;
 
 	queue->balance_ns = now_ns + BALANCE_NS;
@@ -267,6 +278,8 @@ void sched_balance(struct run_queue *queue, uint64_t now_ns)
 	}
 	sched_queue_remove(&queue->policy, entity, SCHED_MOVES);
 	sched_mark_busy(queue);
+	if (queue->cpu->loaded == vcpu_of(entity))
+		vcpu_load(NULL);
 	sched_send(queue, balance.to, vcpu_of(entity), now_ns);
 }
 

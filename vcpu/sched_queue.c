@@ -188,8 +188,9 @@ static void enter_share(struct sched_queue *queue, struct sched_share *share,
 	uint64_t earliest = queue->virtual_ns - (moved ? SCHED_LAG_NS : SCHED_BONUS_NS);
 	uint64_t latest = queue->virtual_ns + virtual_from(share, SCHED_AHEAD_NS);
 
-	if (moved && later(entity->virtual_ns, share->virtual_ns))
-		share->virtual_ns = entity->virtual_ns;
+	/* Queues' clocks differ: what counts is how it stood to the one that it left. */
+	if (moved)
+		share->virtual_ns = queue->virtual_ns + (uint64_t)entity->lag_ns;
 	if (later(earliest, share->virtual_ns))
 		share->virtual_ns = earliest;
 	if (later(share->virtual_ns, latest))
@@ -287,6 +288,7 @@ bool sched_queue_add(struct sched_queue *queue, struct sched_entity *entity, uin
 		enter_share(queue, share, entity);
 	enter_inner(queue, share, entity);
 	entity->queue = queue;
+	entity->arrived_ns = now_ns;
 	count_load(queue, entity, sched_entity_load(entity));
 	insert_waiting(queue, share, entity);
 	if (!current || share_of(queue, current) != share)
@@ -295,10 +297,15 @@ bool sched_queue_add(struct sched_queue *queue, struct sched_entity *entity, uin
 	return current && !share->parked && shorten_turn(queue, entity, now_ns);
 }
 
+void sched_queue_depart(const struct sched_queue *queue, struct sched_entity *entity)
+{
+	entity->lag_ns = (int64_t)(share_of(queue, entity)->virtual_ns - queue->virtual_ns);
+}
+
 static void leave_share(struct sched_queue *queue, struct sched_share *share,
 	struct sched_entity *entity, enum sched_leave why)
 {
-	entity->virtual_ns = share->virtual_ns;
+	sched_queue_depart(queue, entity);
 	share->active--;
 	count_load(queue, entity, 0);
 	if (why == SCHED_SLEEPS) {
@@ -464,10 +471,12 @@ struct sched_entity *sched_queue_find(struct sched_queue *queue,
 		for (; node && budget; node = heap_walk(node), budget--) {
 			uint32_t rated = rate(entity_at(node), argument);
 
-			if (rated > best_rate) {
+			if (rated && rated >= best_rate) {
 				best_rate = rated;
 				best = entity_at(node);
 			}
+			if (rated == UINT32_MAX)
+				return best;
 		}
 		/* The current one's share is in no heap. */
 		share = own ? queue->ready : heap_walk(share);

@@ -70,7 +70,8 @@ struct sched_entity {
 	enum sched_where where;     /* [a] */
 	bool active;                /* it counts in group->active */
 	uint64_t inner_ns;          /* run time, to compare with others of its VM */
-	uint64_t virtual_ns;        /* of its VM on the queue that it left */
+	int64_t lag_ns;             /* of its VM: how far it was ahead of the queue that it left */
+	uint64_t arrived_ns;        /* when it came into the queue */
 	uint32_t load;              /* its part of queue->load */
 };
 
@@ -122,6 +123,12 @@ void sched_queue_remove(struct sched_queue *queue, struct sched_entity *entity,
 	enum sched_leave why);
 
 /*
+ * One that is asleep goes from this queue, where it was last, to another: it stands there as it
+ * would here. One that leaves by SCHED_MOVES does without.
+ */
+void sched_queue_depart(const struct sched_queue *queue, struct sched_entity *entity);
+
+/*
  * There is no current one: choose it. NULL when nobody waits, or all have used up their caps. Its
  * turn ends at queue->until_ns.
  */
@@ -141,8 +148,9 @@ void sched_queue_unpark(struct sched_queue *queue, uint64_t now_ns);
 void sched_queue_favour(struct sched_queue *queue, struct sched_entity *entity);
 
 /*
- * Of those that wait and do not lack a cap's time, the one for which `rate` is highest; NULL when
- * none is above 0. Looks at `budget` of them at most.
+ * Of those that wait and do not lack a cap's time, the one for which `rate` is highest, of equals
+ * the one asked last; NULL when none is above 0. Looks at `budget` of them at most, beginning with
+ * who is next, and ends with one whose rate is UINT32_MAX.
  */
 struct sched_entity *sched_queue_find(struct sched_queue *queue,
 	uint32_t (*rate)(const struct sched_entity *entity, void *argument), void *argument,
