@@ -42,10 +42,11 @@ static void receive_init(struct vcpu *vcpu)
 static void receive_sipi(struct vcpu *vcpu)
 {
 	struct segment *cs = &vcpu->special.segments[SEG_CS];
+	uint8_t vector = __atomic_load_n(&vcpu->sipi_vector, __ATOMIC_ACQUIRE);
 
 	vcpu->wait_sipi = false;
-	cs->selector = vcpu->sipi_vector << 8;
-	cs->base = (uint64_t)vcpu->sipi_vector << 12;
+	cs->selector = vector << 8;
+	cs->base = (uint64_t)vector << 12;
 	vcpu->special.rip = 0;
 	vcpu_set_dirty(vcpu, REG_CS | REG_RIP);
 }

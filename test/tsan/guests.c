@@ -24,9 +24,10 @@
 #define LAPIC_LVT_TIMER 0x320
 #define LAPIC_TIMER_INITIAL 0x380
 
-#define DEVICE_PERIOD_NS (2 * NS_PER_MS)
+#define STRAYS 2
+#define DEVICE_PERIOD_NS (5 * NS_PER_MS)
 
-uint32_t guests_drain;
+uint32_t guests_rest;
 
 static struct guest *guest_of(const struct vm *vm)
 {
@@ -35,31 +36,37 @@ static struct guest *guest_of(const struct vm *vm)
 	return container_of(device, struct guest, device.device);
 }
 
-static bool draining(void)
+static bool rests(enum guest_kind kind)
 {
-	return __atomic_load_n(&guests_drain, __ATOMIC_SEQ_CST);
+	uint32_t who = __atomic_load_n(&guests_rest, __ATOMIC_SEQ_CST);
+
+	return who == REST_ALL || (who == REST_ALL_BUT_RINGS && kind != GUEST_RING);
 }
 
 /* The vendor's layer. */
 
 /*
- * Within a moment of a change, and the CPUs here are threads that may have to wait for a processor,
- * vCPUs are where they may be and rest while they shall.
+ * Once a change of the VM's CPUs is done, and once it is paused, no vCPU enters where or when it may
+ * not, but for one that was about to.
  */
 static void check_place(const struct vcpu *vcpu)
 {
 	struct guest *guest = guest_of(vcpu->vm);
-	uint64_t since = 0, now = machine_real_ns();
+	struct guest_vcpu *own = vcpu->hw;
 	uint64_t paused = __atomic_load_n(&guest->paused_since_ns, __ATOMIC_SEQ_CST);
-	const uint64_t *word = &vcpu->vm->sched.cpus.words[0];
+	const uint64_t *mask = &vcpu->vm->sched.cpus.words[0];
+	uint64_t since = 0;
 
-	if (!(__atomic_load_n(word, __ATOMIC_SEQ_CST) >> this_cpu()->id & 1))
+	if (!(__atomic_load_n(mask, __ATOMIC_SEQ_CST) >> this_cpu()->id & 1))
 		since = __atomic_load_n(&guest->mask_since_ns, __ATOMIC_SEQ_CST);
 	if (paused && !__atomic_load_n(&vcpu->vm->stop, __ATOMIC_SEQ_CST))
 		since = paused;
-	if (since && now > since &&
-		now - since > __atomic_load_n(&guest->stray_ns, __ATOMIC_RELAXED))
-		__atomic_store_n(&guest->stray_ns, now - since, __ATOMIC_RELAXED);
+	if (since != own->stray_since_ns)
+		own->strays = 0;
+	own->stray_since_ns = since;
+	if (since && since != ~0ULL && ++own->strays > STRAYS)
+		machine_fail("%s/%u runs on cpu %u, where it may not, or paused", vcpu->vm->name, vcpu->id,
+			this_cpu()->id);
 }
 
 /* The guest touches its page, by what this CPU has cached or finds in the tables. */
@@ -75,13 +82,15 @@ static void use_page(struct guest *guest)
 
 static enum exit_kind next_exit(struct guest_vcpu *own, enum guest_kind kind)
 {
-	static const uint8_t blocks_of_100[GUEST_KINDS] = {0, 25, 80};
+	static const uint8_t blocks_of_100[GUEST_KINDS] = {0, 25, 80, 100};
 	uint32_t what = machine_random_below(100);
 
 	if (own->in_service)
 		return EXIT_MEMORY;
-	if (draining())
+	if (rests(kind))
 		return own->rests ? EXIT_HLT : EXIT_WRMSR;
+	if (kind == GUEST_RING && (own->forward || !own->begun))
+		return EXIT_HYPERCALL;
 	if (what < blocks_of_100[kind])
 		return EXIT_HLT;
 	switch (machine_random_below(16)) {
@@ -90,14 +99,13 @@ static enum exit_kind next_exit(struct guest_vcpu *own, enum guest_kind kind)
 	case 2:
 		return EXIT_HYPERCALL;
 	case 3:
-	case 4:
 		return EXIT_PAUSE;
 	case 5:
 		return EXIT_WRMSR;
 	case 6:
 		return EXIT_PORT;
 	case 7:
-		return machine_random_below(32) ? EXIT_CPUID : EXIT_TRIPLE_FAULT;
+		return machine_random_below(64) ? EXIT_CPUID : EXIT_TRIPLE_FAULT;
 	default:
 		return EXIT_CPUID;
 	}
@@ -107,7 +115,7 @@ static void enter(struct vcpu *vcpu)
 {
 	struct guest_vcpu *own = vcpu->hw;
 	enum guest_kind kind = guest_of(vcpu->vm)->kind;
-	uint32_t steps = machine_random_below(kind == GUEST_HOG ? 1000 : 150);
+	uint32_t steps = machine_random_below(kind == GUEST_HOG ? 200 : 40);
 
 	if (__atomic_fetch_add(&own->inside, 1, __ATOMIC_SEQ_CST) != 0)
 		machine_fail("%s/%u runs on two CPUs", vcpu->vm->name, vcpu->id);
@@ -146,7 +154,8 @@ static void inject(struct vcpu *vcpu, const struct vcpu_event *event)
 	own->in_service++;
 	if (event->vector == VECTOR_LAPIC_TIMER)
 		__atomic_fetch_add(&own->timer_came, 1, __ATOMIC_SEQ_CST);
-	own->handled += __atomic_exchange_n(&own->work, 0, __ATOMIC_SEQ_CST);
+	own->forward = __atomic_exchange_n(&own->work, 0, __ATOMIC_SEQ_CST) + own->forward;
+	own->handled++;
 }
 
 static void want_window(struct vcpu *vcpu, uint32_t windows, uint8_t priority)
@@ -193,26 +202,55 @@ static void reclaim(struct guest *guest)
 	__atomic_fetch_add(&guest->reclaims, 1, __ATOMIC_RELAXED);
 }
 
+static void restart(struct vcpu *vcpu)
+{
+	struct apic_message message = { .destination = vcpu->id, .delivery = DELIVERY_INIT,
+		.assert = true };
+
+	lapic_deliver(vcpu->vm, &message);
+	message.delivery = DELIVERY_STARTUP;
+	message.vector = 8;
+	lapic_deliver(vcpu->vm, &message);
+}
+
+/*
+ * The first vCPU starts the others; each sends a message on its way. What meets one that has not
+ * started yet is gone, but not all can be.
+ */
+static enum exit_action go_round(struct vcpu *vcpu)
+{
+	struct guest_vcpu *own = guest_vcpu(vcpu);
+	struct apic_message message = { .vector = VECTOR_WORK };
+
+	if (!own->begun) {
+		for (unsigned int i = 1; vcpu->id == 0 && i < vcpu->vm->vcpu_count; i++)
+			restart(vcpu->vm->vcpus[i]);
+		own->forward++;
+	}
+	own->begun = true;
+	message.destination = (vcpu->id + 1) % vcpu->vm->vcpu_count;
+	for (; own->forward; own->forward--)
+		send_work(vcpu->vm, &message);
+	return ACTION_ADVANCE;
+}
+
 /* Messages to sisters: work, NMIs, sometimes a new start of one. */
 static enum exit_action on_hypercall(struct vcpu *vcpu)
 {
 	struct vcpu *sister = any_sister(vcpu);
 	struct apic_message message = { .destination = sister->id, .vector = VECTOR_WORK };
 
+	if (guest_of(vcpu->vm)->kind == GUEST_RING)
+		return go_round(vcpu);
+	guest_vcpu(vcpu)->forward = 0;
 	switch (machine_random_below(24)) {
 	case 0:
 		message.delivery = DELIVERY_NMI;
 		lapic_deliver(vcpu->vm, &message);
 		break;
 	case 1:
-		if (sister->id == 0)
-			break;
-		message.delivery = DELIVERY_INIT;
-		message.assert = true;
-		lapic_deliver(vcpu->vm, &message);
-		message.delivery = DELIVERY_STARTUP;
-		message.vector = 8;
-		lapic_deliver(vcpu->vm, &message);
+		if (sister->id)
+			restart(sister);
 		break;
 	case 2:
 		vcpu_request(sister, REQUEST_UNHALT);
@@ -241,11 +279,11 @@ static enum exit_action on_wrmsr(struct vcpu *vcpu)
 	uint32_t count = 1 + machine_random_below(50000); /* of 40 ns */
 	uint32_t mode = machine_random_below(4) ? 0 : 0x20000;
 
-	guest_vcpu(vcpu)->rests = draining();
+	guest_vcpu(vcpu)->rests = rests(guest_of(vcpu->vm)->kind);
 	if (guest_vcpu(vcpu)->rests)
 		count = 0;
 	else if (mode)
-		count += 50000;
+		count += 200000;
 	lapic_mmio_write(vcpu, LAPIC(LAPIC_LVT_TIMER), 4, mode | VECTOR_LAPIC_TIMER);
 	lapic_mmio_write(vcpu, LAPIC(LAPIC_TIMER_INITIAL), 4, count);
 	__atomic_fetch_add(&guest_vcpu(vcpu)->timer_asked, 1, __ATOMIC_SEQ_CST);
@@ -343,6 +381,8 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	/* As if its code had done so: what comes from now on arrives. */
 	lapic_mmio_write(vcpu, LAPIC(LAPIC_SVR), 4, 0x1ff);
 	own->in_service = 0;
+	own->forward = 0;
+	own->begun = false;
 	__atomic_store_n(&own->work, 0, __ATOMIC_SEQ_CST);
 }
 
@@ -377,7 +417,7 @@ static void device_tick(struct device_timer *timer)
 		.vector = VECTOR_DEVICE };
 
 	device->ticks++;
-	if (draining())
+	if (rests(guest_of(vm)->kind))
 		return;
 	lapic_deliver(vm, &message);
 	device_timer_set(timer, clock_tsc() + DEVICE_PERIOD_NS);

@@ -14,7 +14,7 @@
 #include "host/clock.h"
 #include "host/cpu.h"
 
-#define MACHINE_TIME_LAPSE 10
+#define MACHINE_TIME_LAPSE 4
 #define MACHINE_CPUS_MAX 16
 
 /* So many CPUs, with timer queues; none runs yet. */
