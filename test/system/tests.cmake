@@ -93,6 +93,16 @@ ballast_system_test(storm qemu-svm)
 ballast_system_test(storm bochs-vmx LONG)
 ballast_system_test(storm bochs-svm LONG)
 
+# Hanging CPUs, and mitigations of what speculation leaks.
+ballast_system_test(watchdog qemu-svm)
+ballast_system_test(watchdog bochs-vmx)
+ballast_system_test(mitigations qemu-svm LONG)
+ballast_system_test(mitigations bochs-vmx)
+ballast_system_test(mitigations bochs-svm)
+ballast_system_test(boundaries qemu-svm)
+ballast_system_test(boundaries bochs-vmx)
+ballast_system_test(siblings qemu-svm)
+
 # What is missing.
 ballast_system_test(no-virtualization qemu-svm)
 ballast_system_test(no-virtualization bochs-vmx)
