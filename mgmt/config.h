@@ -20,6 +20,8 @@
  *
  *	[ballast]
  *	load = /ballast/other           # repeatable: a file to keep in memory, for `vm create`
+ *	mitigations = auto              # off; or those that are on: ibpb, ibrs, rsb, verw, l1d
+ *	smt = auto                      # on, off: guests on sibling threads
  *
  * `#` or `;` after a blank begins a comment. A value in "..." or '...' is taken as it stands
  * between the quotes; nothing but a comment may follow, except after the quoted path of a module. A
