@@ -134,11 +134,13 @@ def pinned(machine, reader, report):
     reader.shares(["pinned"], 2)
     seen = {cpu for _ in range(5) for cpu in cpu_of(machine, "pinned")}
     report.add_count("pin moved to cpu 0", "CPUs of pinned", sorted(seen), [0])
-    # All on one CPU, while the other has nothing to do.
+    # All on one CPU, and one on the other: while a CPU halts, Bochs' clock runs at another rate.
+    shares.start(machine, "filler")
     machine.command("vm set free1 cpus=0")
     machine.command("vm set free2 cpus=0")
     names = ("pinned", "free1", "free2")
     by_weight(report, "three on cpu 0", reader.shares(names, 8), dict.fromkeys(names, 1))
+    shares.destroy(machine, "filler")
     machine.command("vm set free1 cpus=1")
     got = reader.shares(names, 8)
     report.add("one moved to cpu 1", "free1", got["free1"], 1000, 30)
@@ -163,7 +165,7 @@ def balanced(machine, reader, report):
 @suite.test
 def test_shares_smp(env):
     """Two CPUs: pinning, balance, a cap over two vCPUs."""
-    vms = [shares.hog("pinned", cpus="1")] + [shares.hog(f"free{i}") for i in (1, 2, 3)]
+    vms = [shares.hog("pinned", cpus="1"), shares.hog("filler", cpus="1")] + [shares.hog(f"free{i}") for i in (1, 2, 3)]
     vms.append(shares.hog("pair", vcpus=2, cap="50%"))
     report = Report(env, "Parts of two CPUs")
     with shares.machine(env, vms, 2) as machine:

@@ -112,6 +112,19 @@ ballast_system_test(no-ept bochs-vmx)
 ballast_system_test(no-unrestricted-guest bochs-vmx)
 ballast_system_test(vmx-locked bochs-vmx)
 
+# How VMs share the machine's time, and what a life of one leaves behind.
+foreach(bench qemu-svm bochs-vmx bochs-svm)
+	ballast_system_test(cost-of-life ${bench} LONG)
+	ballast_system_test(lives-1000 ${bench} LONG TIMEOUT 1200)
+endforeach()
+ballast_guest_test(shares qemu-svm)
+ballast_guest_test(wakes bochs-svm)
+ballast_guest_test(bullies bochs-vmx)
+ballast_guest_test(lives-100 qemu-svm)
+# With several CPUs QEMU's virtual time cannot count instructions, and Bochs' SVM is not reliable.
+ballast_system_test(shares-smp bochs-vmx)
+ballast_system_test(wakes-smp bochs-vmx)
+
 # The image that is released.
 add_test(NAME image COMMAND ${PYTHON} ${CMAKE_SOURCE_DIR}/test/tools/check-image ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
 set_tests_properties(image PROPERTIES LABELS build TIMEOUT 600)
