@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Hypercalls of KVM's ABI (Linux, Documentation/virt/kvm/x86/hypercalls.rst): the number in RAX,
- * arguments in RBX, RCX, RDX, RSI, the answer in RAX; 32 bits of each outside 64-bit mode. By VMCALL
- * on Intel's CPUs, VMMCALL on AMD's: the other vendor's instruction is undefined there and raises
- * #UD in the guest, without an exit.
+ * arguments in RBX, RCX, RDX, RSI, the answer in RAX; 32 bits of each outside 64-bit mode. By
+ * VMCALL on Intel's CPUs, VMMCALL on AMD's: the other vendor's instruction is undefined there and
+ * raises #UD in the guest, without an exit.
  */
 #include "host/x86.h"
 #include "vcpu/exits.h"

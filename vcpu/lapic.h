@@ -79,8 +79,8 @@ int lapic_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value) __must_check;
 void lapic_tsc_changed(struct vcpu *vcpu);
 
 /*
- * Before the in-service bits are used, or the guest's record moves: if the guest has been offered to
- * end what is in service without an exit (vcpu/pv_eoi.h), see whether it has, and offer it no
+ * Before the in-service bits are used, or the guest's record moves: if the guest has been offered
+ * to end what is in service without an exit (vcpu/pv_eoi.h), see whether it has, and offer it no
  * longer. Own CPU, without vm.lock.
  */
 void lapic_settle_eoi(struct vcpu *vcpu);

@@ -204,6 +204,46 @@ static void test_exceptions_without_end(void **state)
 	assert_true(entries <= 1000);
 }
 
+static void enter_once(struct vcpu *which)
+{
+	entries++;
+	which->exit.kind = EXIT_HOST_INTERRUPT;
+	which->requests = REQUEST_PREEMPT;
+}
+
+/* A kick ends one HLT, the present or the next; nothing else than a wake-up does. */
+static void test_kick_ends_one_halt(void **state)
+{
+	static const struct hw_ops once = { .enter = enter_once };
+
+	(void)state;
+	hw = &once;
+	entries = 0;
+	vcpu = (struct vcpu){ .vm = &vm, .in_hlt = true, .requests = REQUEST_EVENTS };
+	assert_false(vcpu_run(&vcpu));
+	assert_int_equal(entries, 0);
+	assert_true(vcpu.in_hlt);
+
+	vcpu.requests = REQUEST_UNHALT;
+	assert_true(vcpu_run(&vcpu));
+	assert_int_equal(entries, 1);
+	assert_false(vcpu.in_hlt);
+	vcpu.in_hlt = true;
+	assert_false(vcpu_run(&vcpu));
+	assert_int_equal(entries, 1);
+
+	/* Kicked while it runs: the next HLT. */
+	vcpu.in_hlt = false;
+	vcpu.requests = REQUEST_UNHALT;
+	assert_true(vcpu_run(&vcpu));
+	vcpu.in_hlt = true;
+	vcpu.requests = REQUEST_EVENTS;
+	assert_true(vcpu_run(&vcpu));
+	assert_int_equal(entries, 3);
+	assert_false(vcpu.in_hlt);
+	hw = &fake_hw;
+}
+
 /* A changed choice reaches the vCPU through being loaded anew; else it stays as it is. */
 static void test_mitigations_are_followed(void **state)
 {
@@ -232,6 +272,7 @@ int main(void)
 		cmocka_unit_test(test_exceptions_without_end),
 		cmocka_unit_test(test_mitigations_are_followed),
 		cmocka_unit_test(test_flush_requests),
+		cmocka_unit_test(test_kick_ends_one_halt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
