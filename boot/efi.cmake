@@ -19,7 +19,8 @@ set(efi_sources ${LIB_SOURCES} ${HOST_SOURCES} ${EPT_SOURCES} ${VCPU_SOURCES} ${
 set(efi_cold ${MGMT_SOURCES} ${BOOT_SOURCES} lib/printf.c host/acpi.c host/backtrace.c host/clock.c host/cpu.c
 	host/descriptor.c host/ioapic.c host/log.c host/machine.c
 	host/mitigation_plan.c host/mmu.c host/panic.c
-	host/power.c host/smp.c host/symbols.c host/topology.c host/watchdog.c vcpu/sched_vm.c)
+	host/power.c host/smp.c host/symbols.c host/topology.c host/watchdog.c vcpu/pvclock.c
+	vcpu/sched_vm.c)
 set(efi_hot ${efi_sources})
 list(REMOVE_ITEM efi_hot ${efi_cold})
 # What is built once more with BALLAST_FAULTS, for the tests' ballast-faults.efi, in which CPUs can
