@@ -90,3 +90,21 @@ void svm_init_controls(struct vmcb *vmcb)
 	control->int_ctl = INT_CTL_V_INTR_MASKING;
 	control->nested_ctl = NESTED_CTL_NPT;
 }
+
+/* PAUSEs less than so many cycles apart are one loop; after so many of them one exits. */
+#define PAUSE_THRESHOLD 160
+#define PAUSE_COUNT 1024
+
+bool svm_pause_exits(struct vcpu *vcpu, bool every)
+{
+	struct vmcb_control *control = &svm_of(vcpu)->vmcb->control;
+	bool filter = svm_features.pause_filter;
+
+	control->intercept3 &= ~INTERCEPT3_PAUSE;
+	if (every || filter)
+		control->intercept3 |= INTERCEPT3_PAUSE;
+	control->pause_filter_count = filter ? PAUSE_COUNT : 0;
+	control->pause_filter_threshold = svm_features.pause_threshold ? PAUSE_THRESHOLD : 0;
+	control->clean &= ~CLEAN_INTERCEPTS;
+	return !filter;
+}

@@ -64,7 +64,9 @@ static int check_same_features(const struct cpu *cpu)
 	if (here.asids < boot->asids || here.next_rip < boot->next_rip ||
 		here.decode_assists < boot->decode_assists ||
 		here.flush_by_asid < boot->flush_by_asid || here.clean_bits < boot->clean_bits ||
-		here.huge_pages < boot->huge_pages || here.tsc_aux < boot->tsc_aux) {
+		here.huge_pages < boot->huge_pages ||
+		here.pause_filter < boot->pause_filter ||
+		here.pause_threshold < boot->pause_threshold || here.tsc_aux < boot->tsc_aux) {
 		log_line("CPU %u has fewer SVM features than the boot CPU; it is not used",
 			cpu->id);
 		return -ENOTSUP;

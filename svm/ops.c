@@ -17,6 +17,7 @@ const struct hw_ops svm_ops = {
 	.want_window = svm_want_window,
 	.flush_tlb = svm_flush_tlb,
 	.tlb_by_tag = true,
+	.pause_exits = svm_pause_exits,
 	.s2_format = &svm_npt_format,
 	.describe = svm_describe,
 	.summary = svm_summary,

@@ -25,6 +25,8 @@ struct svm_features svm_features;
 #define SVM_CLEAN_BITS BIT(5)
 #define SVM_FLUSH_BY_ASID BIT(6)
 #define SVM_DECODE_ASSISTS BIT(7)
+#define SVM_PAUSE_FILTER BIT(10)
+#define SVM_PAUSE_THRESHOLD BIT(12)
 
 #define VM_CR_LOCK BIT(3)
 #define VM_CR_SVMDIS BIT(4)
@@ -110,6 +112,8 @@ int svm_detect(const struct svm_source *source, struct svm_features *features, c
 		.decode_assists = svm.edx & SVM_DECODE_ASSISTS,
 		.flush_by_asid = svm.edx & SVM_FLUSH_BY_ASID,
 		.clean_bits = svm.edx & SVM_CLEAN_BITS,
+		.pause_filter = svm.edx & SVM_PAUSE_FILTER,
+		.pause_threshold = svm.edx & SVM_PAUSE_THRESHOLD,
 		.huge_pages = extended.edx & FEATURE_PAGE_1G,
 		.tsc_aux = extended.edx & FEATURE_RDTSCP,
 		.rdpru = source->cpuid(LEAF_SIZES, 0).ebx & FEATURE_RDPRU,
@@ -157,6 +161,8 @@ void svm_describe(void (*line)(const char *format, ...))
 	line("decode assists: %s", f->decode_assists ? "used" :
 		"absent, instruction bytes are fetched in software");
 	line("VMCB clean bits: %s", f->clean_bits ? "used" : "absent, the whole VMCB is loaded");
+	line("PAUSE filter: %s", f->pause_filter ? "used" :
+		"absent, each PAUSE exits while another vCPU of the VM waits for a CPU");
 	line("RDTSCP: %s", f->tsc_aux ? "TSC_AUX is switched with the vCPU" : "absent");
 	line("NMI blocking: in software, by intercepting IRET");
 	if (f->fragile_virtual_irq)

@@ -25,6 +25,8 @@ struct svm_features {
 	bool flush_by_asid;
 	bool clean_bits;      /* the CPU may keep unchanged parts of the VMCB */
 	bool huge_pages;      /* 1 GiB pages */
+	bool pause_filter;    /* PAUSEs can be counted before one exits */
+	bool pause_threshold; /* only those that follow each other closely count */
 	bool tsc_aux;         /* RDTSCP, and so its MSR */
 	bool rdpru;
 	/*
@@ -120,6 +122,7 @@ void svm_fill_msrpm(uint8_t *msrpm);
 /* Build both maps once; every CPU calls it. -ENOMEM. */
 int svm_prepare_maps(void) __must_check;
 void svm_init_controls(struct vmcb *vmcb);
+bool svm_pause_exits(struct vcpu *vcpu, bool every);
 
 /* svm/vcpu.c */
 int svm_vcpu_create(struct vcpu *vcpu);

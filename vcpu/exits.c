@@ -7,6 +7,7 @@
 #include "lib/printf.h"
 #include "vcpu/emulate.h"
 #include "vcpu/lapic.h"
+#include "vcpu/pause.h"
 #include "vcpu/vm.h"
 
 static enum exit_action exit_host(struct vcpu *vcpu)
@@ -33,12 +34,6 @@ static enum exit_action exit_undefined(struct vcpu *vcpu)
 {
 	vcpu_inject_ud(vcpu);
 	return ACTION_RESUME;
-}
-
-static enum exit_action exit_pause(struct vcpu *vcpu)
-{
-	(void)vcpu;
-	return ACTION_ADVANCE;
 }
 
 /*

@@ -73,6 +73,12 @@ struct hw_ops {
 	 */
 	bool tlb_by_tag;
 
+	/*
+	 * In VMs with several vCPUs loops of PAUSE exit where the hardware can tell them. True:
+	 * it cannot, and from now on every PAUSE exits, or none. NULL: nothing ever is done here.
+	 */
+	bool (*pause_exits)(struct vcpu *vcpu, bool every);
+
 	const struct s2_format *s2_format;
 
 	/* For the `cpu` command and the banner: one line for each feature and the choice made. */

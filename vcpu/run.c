@@ -8,6 +8,7 @@
 #include "host/x86.h"
 #include "vcpu/emulate.h"
 #include "vcpu/exits.h"
+#include "vcpu/pause.h"
 #include "vcpu/pv.h"
 #include "vcpu/pvclock.h"
 #include "vcpu/sched.h"
@@ -268,6 +269,7 @@ bool vcpu_run(struct vcpu *vcpu)
 	/* Before the requests are looked at: see vcpu_request(). */
 	__atomic_store_n(&cpu->running, vcpu, __ATOMIC_SEQ_CST);
 	pv_scheduled(vcpu);
+	pause_scheduled(vcpu);
 	/* A wake may come after what it told was seen to: what has not come yet is waited for. */
 	if (unlikely(vcpu->wait_sipi || vcpu->in_hlt))
 		__atomic_fetch_or(&vcpu->requests, REQUEST_EVENTS, __ATOMIC_RELAXED);

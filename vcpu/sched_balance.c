@@ -335,7 +335,7 @@ void sched_yield_to(struct vcpu *vcpu, struct vcpu *target)
 	if (target) {
 		found = target != vcpu && target->vm == vm && favour(here, target);
 	} else {
-		for (unsigned int i = 1; i < vm->vcpu_count && !found; i++)
+		for (unsigned int i = 1; i <= vm->vcpu_count && !found; i++)
 			found = favour(here, vm->vcpus[(vcpu->yielded + i) % vm->vcpu_count]);
 		vcpu->yielded++;
 	}

@@ -9,6 +9,7 @@ set(VCPU_SOURCES
 	vcpu/hw.c
 	vcpu/hypercall.c
 	vcpu/msr.c
+	vcpu/pause.c
 	vcpu/ports.c
 	vcpu/pv.c
 	vcpu/pvclock.c

@@ -114,6 +114,8 @@ struct vcpu {
 	struct sched_account times;  /* [sched] written */
 	struct cpu *loaded_on;       /* [a] the CPU whose hardware holds its registers */
 	bool shelved;                /* [sched] it could run, but its VM is paused */
+	uint32_t pauses_left;        /* own CPU: exits until PAUSE is a loop; 0: it is one */
+	uint64_t pause_yields;       /* turns given away in loops of PAUSE */
 	unsigned int yielded;        /* own CPU: directed yields without a target so far */
 	uint64_t exits[EXIT_KINDS];  /* counters */
 	struct exit_record history[VCPU_HISTORY];

@@ -111,6 +111,7 @@ void vm_start(struct vm *vm)
 		vcpu->tsc_offset = tsc_offset;
 		vcpu_set_dirty(vcpu, REG_TSC);
 		memset(vcpu->exits, 0, sizeof(vcpu->exits));
+		vcpu->pause_yields = 0;
 		/* From here on its sisters may wake it. */
 		__atomic_store_n(&vcpu->state, VCPU_WAIT_SIPI, __ATOMIC_RELEASE);
 		/* Cached translations of its page tables may be those of an earlier run. */

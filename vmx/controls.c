@@ -31,6 +31,8 @@ const struct vmx_feature vmx_features[] = {
 	{ WORD_PROC2, PROC2_UNRESTRICTED, NEEDED, .name = "unrestricted guest" },
 	{ WORD_PROC2, PROC2_VPID, .name = "VPID", .without = "each entry flushes the TLB" },
 	{ WORD_PROC2, PROC2_RDTSCP, .name = "RDTSCP for guests", .without = "raises #UD" },
+	{ WORD_PROC2, PROC2_PAUSE_LOOP, LATER, .name = "PAUSE-loop exiting",
+		.without = "guests that spin keep their turn" },
 	{ WORD_PROC2, PROC2_INVPCID, .name = "INVPCID for guests", .without = "raises #UD" },
 	{ WORD_PROC2, PROC2_WBINVD, .name = "WBINVD exiting",
 		.without = "guests write back the real caches" },

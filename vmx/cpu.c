@@ -44,7 +44,8 @@ static int check_same(const struct cpu *cpu)
 	if (controls.pin != vmx_controls.pin || controls.proc != vmx_controls.proc ||
 		controls.proc2 != vmx_controls.proc2 || controls.exit != vmx_controls.exit ||
 		controls.entry != vmx_controls.entry || here.basic != vmx_capabilities.basic ||
-		here.ept_vpid != vmx_capabilities.ept_vpid) {
+		here.ept_vpid != vmx_capabilities.ept_vpid ||
+		here.proc2 != vmx_capabilities.proc2) {
 		log_line("cpu %u: its VMX differs from the boot CPU's", cpu->id);
 		return -ENOTSUP;
 	}

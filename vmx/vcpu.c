@@ -149,9 +149,25 @@ static void write_preemption_timer(void)
 		vmwrite(VMCS_PREEMPTION_TIMER, MIN(ticks + 1, 0xffffffffULL));
 }
 
-static void write_controls(const struct vmx_vcpu *hw_state)
+/*
+ * In TSC cycles: PAUSEs that are not further apart are one loop (one takes up to 140 cycles), and
+ * a loop that lasts longer exits: longer than a lock is held whose holder runs.
+ */
+#define PAUSE_GAP 160
+#define PAUSE_WINDOW 4096
+
+static uint32_t choose_proc2(const struct vm *vm)
 {
-	const uint32_t proc2 = vmx_controls.proc2;
+	if (vm->vcpu_count == 1 || !(vmx_capabilities.proc2 >> 32 & PROC2_PAUSE_LOOP))
+		return vmx_controls.proc2;
+	vmwrite(VMCS_PAUSE_GAP, PAUSE_GAP);
+	vmwrite(VMCS_PAUSE_WINDOW, PAUSE_WINDOW);
+	return vmx_controls.proc2 | PROC2_PAUSE_LOOP;
+}
+
+static void write_controls(const struct vcpu *vcpu, const struct vmx_vcpu *hw_state)
+{
+	const uint32_t proc2 = choose_proc2(vcpu->vm);
 
 	vmwrite(VMCS_PIN, vmx_controls.pin);
 	vmwrite(VMCS_PROC, vmx_controls.proc);
@@ -207,7 +223,7 @@ static void format(struct vcpu *vcpu, struct vmx_vcpu *hw_state)
 	hw_state->tpr_threshold = 0;
 	hw_state->host_rsp = 0;
 	hw_state->mitigated = false;
-	write_controls(hw_state);
+	write_controls(vcpu, hw_state);
 	write_constant_host_state();
 	write_preemption_timer();
 	vmwrite(VMCS_LINK, ~0ULL);

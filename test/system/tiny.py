@@ -30,8 +30,8 @@ ENDINGS = {
 }
 # Guests that run with more than one vCPU: a VM for each number, called GUEST-NUMBER. Those below have one more
 # whose vCPUs share a CPU, GUEST-NUMBER-shared; where the machine has only one, all do.
-VCPUS = {"pv": (1, 2), "pvclock": (1, 2), "sipi": (1, 2, 4)}
-SHARED = {"pv": (2,)}
+VCPUS = {"pause": (2,), "pv": (1, 2), "pvclock": (1, 2), "sipi": (1, 2, 4)}
+SHARED = {"pause": (2,), "pv": (2,)}
 BENCH_WORDS = {"qemu-svm": "lax qemu-svm"}  # see guest_cpu_is_lax(); else the bench's name
 
 

@@ -10,6 +10,7 @@
 #include "host/x86.h"
 #include "vcpu/emulate.h"
 #include "vcpu/exits.h"
+#include "vcpu/pause.h"
 #include "vcpu/pv.h"
 #include "vcpu/pvclock.h"
 #include "vcpu/sched.h"
@@ -64,6 +65,11 @@ unsigned int guest_mode_bits(struct vcpu *which)
 {
 	(void)which;
 	return 64;
+}
+
+void pause_scheduled(struct vcpu *which)
+{
+	(void)which;
 }
 
 void pv_scheduled(struct vcpu *which)
