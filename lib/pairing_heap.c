@@ -56,13 +56,21 @@ static struct heap_node *meld_siblings(struct heap_node *list)
 
 void heap_insert(struct heap_node **heap, struct heap_node *node)
 {
-	*heap = meld(*heap, node);
+	if (likely(!*heap))
+		*heap = node;
+	else
+		*heap = meld(*heap, node);
 }
 
 void heap_remove(struct heap_node **heap, struct heap_node *node)
 {
-	struct heap_node *rest = meld_siblings(node->child);
+	struct heap_node *rest;
 
+	if (node == *heap && !node->child) {
+		*heap = NULL;
+		return;
+	}
+	rest = meld_siblings(node->child);
 	if (node == *heap) {
 		*heap = rest;
 	} else {

@@ -10,6 +10,7 @@
 
 struct cpu_set sched_idle;
 struct cpu_set sched_busy;
+uint32_t sched_busy_count;
 
 /* On its own CPU: the running vCPU comes back to have its turn looked at. */
 static void turn_ended(struct timer *timer)
@@ -141,6 +142,7 @@ bool sched_block(struct vcpu *vcpu, enum vcpu_state state)
 		__atomic_store_n(&vcpu->state, VCPU_RUNNABLE, __ATOMIC_RELAXED);
 	} else {
 		blocked = true;
+		queue->running = NULL;
 		sched_account_change(&vcpu->times, SCHED_TIME_HALTED, now_ns);
 		sched_queue_put(&queue->policy, SCHED_SLEEPS, now_ns);
 	}
@@ -176,12 +178,15 @@ static void expel(struct run_queue *queue, struct vcpu *vcpu, uint64_t now_ns)
  */
 static struct vcpu *begin_turn(struct run_queue *queue, uint64_t *until_ns)
 {
-	uint64_t now_ns = clock_now_ns();
-	struct sched_entity *entity;
+	struct sched_entity *entity = NULL;
 	struct vcpu *vcpu = NULL;
+	uint64_t now_ns;
 
 	spin_lock(&queue->lock);
-	entity = sched_queue_pick(&queue->policy, now_ns);
+	if (!sched_queue_is_empty(&queue->policy)) {
+		now_ns = clock_now_ns();
+		entity = sched_queue_pick(&queue->policy, now_ns);
+	}
 	if (entity) {
 		vcpu = vcpu_of(entity);
 		if (unlikely(!sched_may_run(vcpu, queue))) {
@@ -202,32 +207,26 @@ static struct vcpu *begin_turn(struct run_queue *queue, uint64_t *until_ns)
 	return vcpu;
 }
 
-/*
- * The vCPU is back. If it is not runnable, it has blocked or stopped: it may run elsewhere already,
- * or be no more, and is not looked at.
- */
-static void end_turn(struct run_queue *queue, struct vcpu *vcpu, bool runnable)
+/* The vCPU is back, and could run on. */
+static void end_turn(struct run_queue *queue, struct vcpu *vcpu)
 {
 	uint64_t now_ns = clock_now_ns();
 
 	spin_lock(&queue->lock);
 	queue->running = NULL;
-	if (runnable) {
-		sched_account_change(&vcpu->times, SCHED_TIME_STEAL, now_ns);
-		vcpu->shelved = sched_is_held(vcpu->vm);
-		sched_queue_put(&queue->policy, vcpu->shelved ? SCHED_SLEEPS : SCHED_WAITS,
-			now_ns);
-	}
+	sched_account_change(&vcpu->times, SCHED_TIME_STEAL, now_ns);
+	vcpu->shelved = sched_is_held(vcpu->vm);
+	sched_queue_put(&queue->policy, vcpu->shelved ? SCHED_SLEEPS : SCHED_WAITS, now_ns);
 	spin_unlock(&queue->lock);
-	if (runnable && __atomic_load_n(&queue->policy.waiting, __ATOMIC_RELAXED) > 1 &&
-		now_ns >= queue->balance_ns)
+	if (__atomic_load_n(&queue->policy.waiting, __ATOMIC_RELAXED) > 1 &&
+		now_ns >= __atomic_load_n(&queue->balance_ns, __ATOMIC_RELAXED))
 		sched_balance(queue, now_ns);
 }
 
 static void idle(struct run_queue *queue, uint64_t until_ns)
 {
 	/* Its idle bit was raised before this look, who becomes busy looks for idle ones after. */
-	if (!queue->open || !sched_steal(queue)) {
+	if (!__atomic_load_n(&sched_busy_count, __ATOMIC_SEQ_CST) || !sched_steal(queue)) {
 		arm(queue, until_ns);
 		cpu_idle();
 	}
@@ -245,7 +244,9 @@ void sched_run(struct cpu *cpu)
 	vcpu = begin_turn(queue, &until_ns);
 	if (vcpu) {
 		arm(queue, until_ns);
-		end_turn(queue, vcpu, vcpu_run(vcpu));
+		/* Else it has blocked or stopped: it may run elsewhere already, or be no more. */
+		if (vcpu_run(vcpu))
+			end_turn(queue, vcpu);
 	} else if (until_ns) {
 		idle(queue, until_ns);
 	}

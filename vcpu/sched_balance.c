@@ -175,6 +175,8 @@ bool sched_steal(struct run_queue *queue)
 {
 	struct vcpu *vcpu = NULL;
 
+	if (!queue->open)
+		return false;
 	for (unsigned int word = 0; word < set_words() && !vcpu; word++) {
 		uint64_t bits = __atomic_load_n(&sched_busy.words[word], __ATOMIC_SEQ_CST);
 
@@ -213,18 +215,16 @@ static void wake_a_helper(struct run_queue *queue)
 		cpu_kick(idle->cpu);
 }
 
-void sched_mark_busy(struct run_queue *queue)
+void sched_change_busy(struct run_queue *queue, bool busy)
 {
-	bool busy = queue->policy.current && queue->policy.waiting;
-
-	if (likely(busy == queue->busy))
-		return;
 	queue->busy = busy;
 	if (!busy) {
 		cpu_set_drop(&sched_busy, queue->cpu->id);
+		__atomic_fetch_sub(&sched_busy_count, 1, __ATOMIC_SEQ_CST);
 		return;
 	}
 	cpu_set_raise(&sched_busy, queue->cpu->id);
+	__atomic_fetch_add(&sched_busy_count, 1, __ATOMIC_SEQ_CST);
 	wake_a_helper(queue);
 }
 
@@ -232,33 +232,32 @@ struct balance {
 	struct run_queue *from;
 	struct run_queue *to;
 	uint64_t now_ns;
-	uint64_t virtual_ns; /* of the best so far */
+	uint64_t arrived_ns; /* of the best so far */
 	uint32_t load;
 };
 
 /*
  * Would it go well on the least loaded CPU where it may run? Moving it there must not make the
  * difference greater than it was. That it may just turn it round is meant: so what does not divide
- * evenly, three on two CPUs say, takes turns. Who has got most goes: it leaves the better place to
- * those who have got less.
+ * evenly, three on two CPUs say, takes turns. Who has been here longest goes: that is what makes
+ * the turns fair.
  */
 static uint32_t gains(const struct sched_entity *entity, void *argument)
 {
 	const struct vcpu *vcpu = container_of(entity, const struct vcpu, sched);
 	struct balance *balance = argument;
-	uint64_t virtual_ns = vcpu->vm->group.shares[balance->from->cpu->id].virtual_ns;
 	struct run_queue *to;
 
 	/* Not one that has just come: it would go to and fro, and run nowhere. */
 	if (balance->now_ns - entity->arrived_ns < BALANCE_NS || entity->load < balance->load)
 		return 0;
-	if (entity->load == balance->load && (int64_t)(virtual_ns - balance->virtual_ns) < 0)
+	if (entity->load == balance->load && entity->arrived_ns >= balance->arrived_ns)
 		return 0;
 	to = least_loaded(vcpu, balance->from, balance->from->balances);
 	if (!to || load_of(to) + entity->load > load_of(balance->from))
 		return 0;
 	balance->load = entity->load;
-	balance->virtual_ns = virtual_ns;
+	balance->arrived_ns = entity->arrived_ns;
 	balance->to = to;
 	return entity->load;
 }
@@ -268,7 +267,7 @@ void sched_balance(struct run_queue *queue, uint64_t now_ns)
 	struct balance balance = { .from = queue, .now_ns = now_ns };
 	struct sched_entity *entity;
 
-	queue->balance_ns = now_ns + BALANCE_NS;
+	__atomic_store_n(&queue->balance_ns, now_ns + BALANCE_NS, __ATOMIC_RELAXED);
 	queue->balances++;
 	spin_lock(&queue->lock);
 	entity = sched_queue_find(&queue->policy, gains, &balance, BALANCE_BUDGET);
@@ -280,6 +279,8 @@ void sched_balance(struct run_queue *queue, uint64_t now_ns)
 	sched_mark_busy(queue);
 	if (queue->cpu->loaded == vcpu_of(entity))
 		vcpu_load(NULL);
+	/* Else that one would give another in return at once, and the third would always wait. */
+	__atomic_store_n(&balance.to->balance_ns, now_ns + BALANCE_NS, __ATOMIC_RELAXED);
 	sched_send(queue, balance.to, vcpu_of(entity), now_ns);
 }
 

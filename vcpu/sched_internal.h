@@ -31,13 +31,14 @@ struct run_queue {
 	struct cpu *cpu;           /* [I] */
 	struct timer timer;        /* own CPU: ends the turn */
 	uint64_t timer_ns;         /* own CPU: for when it is armed */
-	uint64_t balance_ns;       /* own CPU: when to look at others' loads again */
+	uint64_t balance_ns;       /* [a] when to look at others' loads again */
 	uint32_t balances;         /* own CPU: how often it has; whom it prefers goes round by it */
 };
 
 /* Bits by CPU id, [a]. */
 extern struct cpu_set sched_idle; /* they halt, or are about to: who takes a bit away kicks */
 extern struct cpu_set sched_busy; /* someone waits there while another runs */
+extern uint32_t sched_busy_count; /* [a] of bits in sched_busy */
 
 static inline struct run_queue *queue_of(const struct cpu *cpu)
 {
@@ -93,8 +94,15 @@ static inline bool sched_is_held(const struct vm *vm)
 void sched_insert(struct run_queue *queue, struct vcpu *vcpu, uint64_t now_ns);
 /* Queue locked: its policy has changed by someone who waits; `sooner`: the turn ends earlier. */
 void sched_notify(struct run_queue *queue, bool sooner);
-/* Queue locked: keep its bit of sched_busy. */
-void sched_mark_busy(struct run_queue *queue);
+/* Queue locked: keep its bit of sched_busy, which is `busy` now. */
+void sched_change_busy(struct run_queue *queue, bool busy);
+static inline void sched_mark_busy(struct run_queue *queue)
+{
+	bool busy = queue->policy.current && queue->policy.waiting;
+
+	if (unlikely(busy != queue->busy))
+		sched_change_busy(queue, busy);
+}
 
 /* May it run there? */
 bool sched_may_run(const struct vcpu *vcpu, const struct run_queue *queue);

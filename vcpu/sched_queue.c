@@ -186,15 +186,18 @@ static void enter_share(struct sched_queue *queue, struct sched_share *share,
 {
 	bool moved = entity->queue && entity->queue != queue;
 	uint64_t earliest = queue->virtual_ns - (moved ? SCHED_LAG_NS : SCHED_BONUS_NS);
-	uint64_t latest = queue->virtual_ns + virtual_from(share, SCHED_AHEAD_NS);
 
 	/* Queues' clocks differ: what counts is how it stood to the one that it left. */
 	if (moved)
 		share->virtual_ns = queue->virtual_ns + (uint64_t)entity->lag_ns;
 	if (later(earliest, share->virtual_ns))
 		share->virtual_ns = earliest;
-	if (later(share->virtual_ns, latest))
-		share->virtual_ns = latest;
+	if (later(share->virtual_ns, queue->virtual_ns)) {
+		uint64_t latest = queue->virtual_ns + virtual_from(share, SCHED_AHEAD_NS);
+
+		if (later(share->virtual_ns, latest))
+			share->virtual_ns = latest;
+	}
 }
 
 /* Its run time beside that of others of its VM here. */
@@ -287,8 +290,9 @@ bool sched_queue_add(struct sched_queue *queue, struct sched_entity *entity, uin
 	if (share->active++ == 0)
 		enter_share(queue, share, entity);
 	enter_inner(queue, share, entity);
+	if (entity->queue != queue)
+		entity->arrived_ns = now_ns;
 	entity->queue = queue;
-	entity->arrived_ns = now_ns;
 	count_load(queue, entity, sched_entity_load(entity));
 	insert_waiting(queue, share, entity);
 	if (!current || share_of(queue, current) != share)

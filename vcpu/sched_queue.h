@@ -71,7 +71,7 @@ struct sched_entity {
 	bool active;                /* it counts in group->active */
 	uint64_t inner_ns;          /* run time, to compare with others of its VM */
 	int64_t lag_ns;             /* of its VM: how far it was ahead of the queue that it left */
-	uint64_t arrived_ns;        /* when it came into the queue */
+	uint64_t arrived_ns;        /* when it came here from another queue */
 	uint32_t load;              /* its part of queue->load */
 };
 
@@ -127,6 +127,12 @@ void sched_queue_remove(struct sched_queue *queue, struct sched_entity *entity,
  * would here. One that leaves by SCHED_MOVES does without.
  */
 void sched_queue_depart(const struct sched_queue *queue, struct sched_entity *entity);
+
+/* Nobody waits, and nobody is parked. */
+static inline bool sched_queue_is_empty(const struct sched_queue *queue)
+{
+	return !queue->ready && !queue->parked;
+}
 
 /*
  * There is no current one: choose it. NULL when nobody waits, or all have used up their caps. Its

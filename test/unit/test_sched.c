@@ -228,6 +228,7 @@ static int setup(void **state)
 	memset(vcpus, 0, sizeof(vcpus));
 	memset(&sched_idle, 0, sizeof(sched_idle));
 	memset(&sched_busy, 0, sizeof(sched_busy));
+	sched_busy_count = 0;
 	for (unsigned int i = 0; i < CPUS; i++)
 		cpus[i].id = i;
 	current = &cpus[0];
@@ -411,6 +412,7 @@ static void registers_stay_where_they_are(void **state)
 	/* Nor is it stolen from there; when it is put, it is. */
 	queue_of(&cpus[2])->busy = true;
 	cpu_set_raise(&sched_busy, 2);
+	sched_busy_count++;
 	during_run = NULL;
 	turn(1);
 	assert_int_equal(runs, 1);
