@@ -74,12 +74,13 @@ static bool wait_online(const struct cpu *cpu, uint64_t us)
 {
 	uint64_t end = clock_tsc() + clock_tsc_from_ns(us * NS_PER_US);
 
-	while (clock_tsc() < end) {
-		if (__atomic_load_n(&cpu->online, __ATOMIC_ACQUIRE))
-			return true;
+	while (!__atomic_load_n(&cpu->online, __ATOMIC_ACQUIRE)) {
+		/* The time may be up because this CPU stood still: one last look. */
+		if (clock_tsc() >= end)
+			return __atomic_load_n(&cpu->online, __ATOMIC_ACQUIRE);
 		__builtin_ia32_pause();
 	}
-	return false;
+	return true;
 }
 
 /* The first C of another CPU, on its own stack. */
@@ -150,6 +151,11 @@ static bool start_cpu(struct cpu *cpu)
 		return true;
 	apic_send_init(cpu->apic_id);
 	spin_us(10000);
+	/*
+	 * Had it just come when INIT stopped it, it comes a second time: before that, the next CPU
+	 * must not be given its place in the trampoline.
+	 */
+	__atomic_store_n(&cpu->online, false, __ATOMIC_RELEASE);
 	apic_send_startup(cpu->apic_id, machine.trampoline);
 	if (wait_online(cpu, 200))
 		return true;
