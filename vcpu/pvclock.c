@@ -147,12 +147,36 @@ void pvclock_update(struct vcpu *vcpu)
 		(void)!write_system(vcpu, where & ~SYSTEM_ENABLED, FLAG_GUEST_STOPPED);
 }
 
+/*
+ * Firmware and kernels give all CPUs one TSC by writing it on each in turn, or on all at once. The
+ * moments at which vCPUs come to execute that are far apart where they share CPUs. So what is
+ * within a second of what another one wrote is meant to be the same.
+ */
+static void set_offset(struct vcpu *vcpu, uint64_t offset)
+{
+	struct vm *vm = vcpu->vm;
+
+	spin_lock(&vm->lock);
+	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
+		const struct vcpu *other = vm->vcpus[i];
+
+		if (other != vcpu && other->tsc_written &&
+			offset - other->tsc_offset + clock_tsc_hz < 2 * clock_tsc_hz) {
+			offset = other->tsc_offset;
+			break;
+		}
+	}
+	vcpu->tsc_written = true;
+	__atomic_store_n(&vcpu->tsc_offset, offset, __ATOMIC_SEQ_CST);
+	spin_unlock(&vm->lock);
+}
+
 void pvclock_set_tsc(struct vcpu *vcpu, uint64_t tsc)
 {
 	struct vm *vm = vcpu->vm;
 	bool agreed = tscs_agree(vm);
 
-	__atomic_store_n(&vcpu->tsc_offset, tsc - clock_tsc(), __ATOMIC_SEQ_CST);
+	set_offset(vcpu, tsc - clock_tsc());
 	vcpu_set_dirty(vcpu, REG_TSC);
 	pvclock_update(vcpu);
 	if (tscs_agree(vm) == agreed)

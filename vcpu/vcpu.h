@@ -101,6 +101,7 @@ struct vcpu {
 	bool extint;                 /* [a] the PIC's INT line */
 	uint8_t sipi_vector;         /* [a] with REQUEST_SIPI */
 	struct lapic *lapic;         /* [I] */
+	bool tsc_written;            /* [vm.lock] by the guest, since its VM was started */
 	uint64_t tsc_offset;         /* guest TSC = host TSC + this, modulo 2^64 */
 
 	uint64_t xcr0;               /* while not loaded; else in the CPU */

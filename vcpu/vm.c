@@ -109,6 +109,7 @@ void vm_start(struct vm *vm)
 		struct vcpu *vcpu = vm->vcpus[i];
 
 		vcpu->tsc_offset = tsc_offset;
+		vcpu->tsc_written = false;
 		vcpu_set_dirty(vcpu, REG_TSC);
 		memset(vcpu->exits, 0, sizeof(vcpu->exits));
 		vcpu->pause_yields = 0;

@@ -397,6 +397,25 @@ static void clock_records_nowhere_are_refused(void **state)
 	assert_int_equal(value, CLOCK_AT | ENABLED);
 }
 
+/* A TSC written on each vCPU in turn is one TSC, however long the host was about it. */
+static void written_tscs_agree(void **state)
+{
+	(void)state;
+	pvclock_set_tsc(&pc.vcpus[0], 0);
+	for (unsigned int i = 1; i < 3; i++) {
+		fake_clock_advance(300 * NS_PER_MS);
+		pvclock_set_tsc(&pc.vcpus[i], 0);
+		assert_int_equal(pc.vcpus[i].tsc_offset, pc.vcpus[0].tsc_offset);
+	}
+	/* Meant to differ; and a vCPU alone gets what it writes. */
+	pvclock_set_tsc(&pc.vcpus[3], BIT(50));
+	assert_int_equal(vcpu_tsc(&pc.vcpus[3]), BIT(50));
+	pvclock_set_tsc(&pc.vcpus[3], BIT(50) + 1000);
+	assert_int_equal(vcpu_tsc(&pc.vcpus[3]), BIT(50) + 1000);
+	for (unsigned int i = 0; i < 4; i++)
+		pc.vcpus[i].tsc_written = false;
+}
+
 static void clock_follows_the_tsc(void **state)
 {
 	uint32_t version;
@@ -469,6 +488,7 @@ int main(void)
 		TEST(ipis_that_make_no_sense),
 		TEST(clock_counts_ns),
 		TEST(clock_records_nowhere_are_refused),
+		TEST(written_tscs_agree),
 		TEST(clock_follows_the_tsc),
 		TEST(clock_tells_of_a_pause),
 	};
