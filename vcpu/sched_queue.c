@@ -459,6 +459,20 @@ void sched_queue_favour(struct sched_queue *queue, struct sched_entity *entity)
 		queue->favoured = entity;
 }
 
+void sched_queue_hurry(struct sched_queue *queue, struct sched_entity *entity)
+{
+	struct sched_share *share = share_of(queue, entity);
+	uint64_t first = queue->virtual_ns - SCHED_BONUS_NS;
+	bool ready = share->ready;
+
+	if (!later(share->virtual_ns, first))
+		return;
+	make_unready(queue, share);
+	share->virtual_ns = first;
+	if (ready)
+		make_ready(queue, share);
+}
+
 struct sched_entity *sched_queue_find(struct sched_queue *queue,
 	uint32_t (*rate)(const struct sched_entity *entity, void *argument), void *argument,
 	unsigned int budget)

@@ -154,6 +154,12 @@ void sched_queue_unpark(struct sched_queue *queue, uint64_t now_ns);
 void sched_queue_favour(struct sched_queue *queue, struct sched_entity *entity);
 
 /*
+ * The VM of `entity`, which is in this queue, has no more to do than to end: it comes before all
+ * others, whatever it has had.
+ */
+void sched_queue_hurry(struct sched_queue *queue, struct sched_entity *entity);
+
+/*
  * Of those that wait and do not lack a cap's time, the one for which `rate` is highest, of equals
  * the one asked last; NULL when none is above 0. Looks at `budget` of them at most, beginning with
  * who is next, and ends with one whose rate is UINT32_MAX.

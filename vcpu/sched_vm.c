@@ -166,6 +166,8 @@ static void release(struct vcpu *vcpu)
 	unshelve(vcpu);
 	queue = sched_lock_queue_of(vcpu);
 	sched_queue_unpark(&queue->policy, SCHED_NEVER);
+	if (vcpu->sched.where == SCHED_WAITING)
+		sched_queue_hurry(&queue->policy, &vcpu->sched);
 	sched_notify(queue, false);
 	if (queue->policy.current && queue->policy.current != &vcpu->sched)
 		vcpu_request(queue->running, REQUEST_PREEMPT);

@@ -564,6 +564,29 @@ static void a_paused_vm_stops(void **state)
 	assert_int_equal(sched_placed(&cpus[0]), 0);
 }
 
+/* It has had more than its part, and the others would have to catch up first. */
+static void a_light_vm_stops_soon(void **state)
+{
+	struct sched_params params = { .weight = 1, .cpus = CPU_SET_ALL };
+
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++) {
+		start(i, i, 1);
+		assert_int_equal(sched_set(&vms[i], &params), 0);
+		params.weight = SCHED_WEIGHT_DEFAULT;
+		sched_wake(&vcpus[i]);
+	}
+	while (run_ns(0) == 0)
+		turn(0);
+	turn(0);
+	vms[0].stop = VM_STOP_OPERATOR;
+	vcpu_request(&vcpus[0], REQUEST_STOP);
+	sched_release(&vms[0]);
+	assert_ptr_not_equal(ran[runs - 1], &vcpus[0]);
+	turn(0);
+	assert_ptr_equal(ran[runs - 1], &vcpus[0]);
+}
+
 static void a_cap_parks_until_there_is_time(void **state)
 {
 	struct sched_params params = { .weight = 100, .cap_percent = 25, .cpus = CPU_SET_ALL };
@@ -684,6 +707,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_paused_vm_does_not_run, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_running_one_is_paused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_paused_vm_stops, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_light_vm_stops_soon, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_cap_parks_until_there_is_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(times_add_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_spinner_makes_way, setup, teardown),
