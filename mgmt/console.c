@@ -204,5 +204,8 @@ uint64_t console_poll(void)
 		console.attached->output_ready(console.attached);
 	again = console_serve_input(now);
 	again = sooner(again, console_screen_poll(now));
-	return sooner(again, console.queue.hold_ns);
+	spin_lock(&console.lock);
+	again = sooner(again, console.queue.hold_ns);
+	spin_unlock(&console.lock);
+	return again;
 }

@@ -78,7 +78,7 @@ size_t console_port_output(struct console_port *port, const uint8_t *bytes, size
 
 void console_port_input_ready(struct console_port *port)
 {
-	if (console.attached == port)
+	if (__atomic_load_n(&console.attached, __ATOMIC_RELAXED) == port)
 		console_poll_soon();
 }
 
