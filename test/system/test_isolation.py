@@ -155,7 +155,7 @@ def balanced(machine, reader, report):
     machine.command("vm set free1 cpus=all")
     machine.command("vm set free2 cpus=all")
     shares.start(machine, *names)
-    by_weight(report, "three on two CPUs", reader.shares(names, 16), dict.fromkeys(names, 1), cpus=2, tolerance=0.1)
+    by_weight(report, "three on two CPUs", reader.shares(names, 32), dict.fromkeys(names, 1), cpus=2, tolerance=0.1)
     shares.start(machine, "pair")
     got = reader.shares((*names, "pair"), 12)
     report.add("and one of 2 vCPUs, cap 50 %", "pair", got["pair"], 500, 20)
