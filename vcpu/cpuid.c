@@ -142,7 +142,7 @@ static void build_topology(struct cpuid_table *table, uint32_t leaf, unsigned in
 #define XSAVE_ALIGNED B(1) /* leaf 0xd, subleaves from 2, ECX */
 
 /* The compacted form: the components in use one after the other. */
-static uint32_t xsave_compacted_bytes(const struct cpuid_table *table, uint64_t components)
+uint32_t cpuid_xsave_compacted_bytes(const struct cpuid_table *table, uint64_t components)
 {
 	uint32_t bytes = XSAVE_LEGACY_BYTES;
 
@@ -159,7 +159,7 @@ static uint32_t xsave_compacted_bytes(const struct cpuid_table *table, uint64_t 
 }
 
 /* The standard form: each component at its own offset. */
-static uint32_t xsave_bytes(const struct cpuid_table *table, uint64_t components)
+uint32_t cpuid_xsave_bytes(const struct cpuid_table *table, uint64_t components)
 {
 	uint32_t bytes = XSAVE_LEGACY_BYTES;
 
@@ -187,7 +187,7 @@ static void build_xsave(struct cpuid_table *table)
 	}
 	/* EBX of both depends on the guest's XCR0 and is patched at the exit. */
 	add_subleaf(table, 0xd, 0,
-		(struct cpuid_result){ components, 0, xsave_bytes(table, components),
+		(struct cpuid_result){ components, 0, cpuid_xsave_bytes(table, components),
 			components >> 32 });
 	add_subleaf(table, 0xd, 1, (struct cpuid_result){ one.eax & offered, 0, 0, 0 });
 	table->xcr0_allowed = components;
@@ -312,116 +312,4 @@ void cpuid_table_build(struct cpuid_table *table, unsigned int vcpu_count)
 	derive_control_bits(table);
 	eight = leaf_of(table, 0x80000008);
 	table->physical_bits = eight ? eight->eax & 0xff : 36;
-}
-
-static const struct cpuid_result nothing;
-
-/*
- * 0x40000000 is Ballast's own signature; 0x40000100 is the KVM ABI's, which unmodified Linux looks
- * for at every multiple of 0x100 and uses what it offers.
- */
-static const struct cpuid_result *hypervisor_leaf(uint32_t leaf)
-{
-	static const struct cpuid_result own = /* "BallastType1" */
-		{ 0x40000000, 0x6c6c6142, 0x54747361, 0x31657079 };
-	static const struct cpuid_result kvm = /* "KVMKVMKVM" */
-		{ 0x40000101, 0x4b4d564b, 0x564b4d56, 0x4d };
-	static const struct cpuid_result kvm_features = {
-		PVCLOCK_FEATURE_CLOCKSOURCE | PVCLOCK_FEATURE_CLOCKSOURCE2 |
-			PVCLOCK_FEATURE_NOP_IO_DELAY | PVCLOCK_FEATURE_STABLE |
-			PV_FEATURE_STEAL_TIME | PV_FEATURE_EOI | PV_FEATURE_UNHALT |
-			PV_FEATURE_TLB_FLUSH | PV_FEATURE_SEND_IPI | PV_FEATURE_SCHED_YIELD,
-		0, 0, 0 };
-
-	switch (leaf) {
-	case 0x40000000:
-		return &own;
-	case 0x40000100:
-		return &kvm;
-	case 0x40000101:
-		return &kvm_features;
-	default:
-		return &nothing;
-	}
-}
-
-static const struct cpuid_result *find_subleaf(
-	const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf)
-{
-	for (size_t i = 0; i < table->subleaf_count; i++) {
-		if (table->subleaves[i].leaf == leaf && table->subleaves[i].subleaf == subleaf)
-			return &table->subleaves[i].registers;
-	}
-	return &nothing;
-}
-
-static const struct cpuid_result *find_leaf(
-	const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf)
-{
-	if (leaf - 0x80000000U < CPUID_EXTENDED_LEAVES && leaf <= table->extended_max)
-		return &table->extended[leaf - 0x80000000U].registers;
-	if (leaf - 0x40000000U < 0x10000)
-		return hypervisor_leaf(leaf);
-	/* Intel answers the highest basic leaf for one out of range, AMD zeroes. */
-	if (leaf > table->basic_max) {
-		if (!table->intel)
-			return &nothing;
-		leaf = table->basic_max;
-	}
-	if (table->basic[leaf].has_subleaves)
-		return find_subleaf(table, leaf, subleaf);
-	return &table->basic[leaf].registers;
-}
-
-/* What depends on the vCPU and on what the guest has set up. */
-static void patch_leaf(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)
-{
-	uint64_t *gpr = vcpu->regs.gpr;
-
-	switch (leaf) {
-	case 1:
-		vcpu_need(vcpu, REG_CR4);
-		gpr[GPR_RBX] |= (vcpu->id & 0xff) << 24;
-		if (vcpu->special.cr4 & CR4_OSXSAVE)
-			gpr[GPR_RCX] |= B(27);
-		if (!lapic_enabled(vcpu))
-			gpr[GPR_RDX] &= ~(uint64_t)B(9);
-		break;
-	case 7:
-		vcpu_need(vcpu, REG_CR4);
-		if (subleaf == 0 && (vcpu->special.cr4 & CR4_PKE))
-			gpr[GPR_RCX] |= B(4);
-		break;
-	case 0xb:
-	case 0x1f:
-		/* A level beyond the last is empty, but for its own number. */
-		gpr[GPR_RCX] |= subleaf & 0xff;
-		gpr[GPR_RDX] = vcpu->id;
-		break;
-	case 0xd:
-		if (subleaf == 0)
-			gpr[GPR_RBX] = xsave_bytes(vcpu->vm->cpuid, fpu_guest_xcr0());
-		if (subleaf == 1)
-			gpr[GPR_RBX] = xsave_compacted_bytes(vcpu->vm->cpuid, fpu_guest_xcr0());
-		break;
-	case 0x80000001:
-		if (!lapic_enabled(vcpu))
-			gpr[GPR_RDX] &= ~(uint64_t)B(9);
-		break;
-	}
-}
-
-enum exit_action exit_cpuid(struct vcpu *vcpu)
-{
-	uint64_t *gpr = vcpu->regs.gpr;
-	uint32_t leaf = gpr[GPR_RAX], subleaf = gpr[GPR_RCX];
-	const struct cpuid_result *result = find_leaf(vcpu->vm->cpuid, leaf, subleaf);
-
-	gpr[GPR_RAX] = result->eax;
-	gpr[GPR_RBX] = result->ebx;
-	gpr[GPR_RCX] = result->ecx;
-	gpr[GPR_RDX] = result->edx;
-	if (leaf - 1 < 0x1f || leaf == 0x80000001)
-		patch_leaf(vcpu, leaf, subleaf);
-	return ACTION_ADVANCE;
 }

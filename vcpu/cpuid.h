@@ -40,6 +40,9 @@ struct cpuid_table {
 
 /* The machine's own CPUID through the policy; `vcpu_count` shapes the topology leaves. */
 void cpuid_table_build(struct cpuid_table *table, unsigned int vcpu_count);
+/* Size of an XSAVE area with these components (XCR0 bits), in the standard and compacted format. */
+uint32_t cpuid_xsave_bytes(const struct cpuid_table *table, uint64_t components);
+uint32_t cpuid_xsave_compacted_bytes(const struct cpuid_table *table, uint64_t components);
 enum exit_action exit_cpuid(struct vcpu *vcpu);
 
 #endif

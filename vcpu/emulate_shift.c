@@ -165,7 +165,7 @@ int emulate_shift_double(struct emulation *e)
 {
 	unsigned int size = e->insn->operand_size;
 	uint64_t count = e->insn->opcode & 1 ? e->vcpu->regs.gpr[GPR_RCX] : e->insn->immediate;
-	uint64_t a, flags;
+	uint64_t a, flags = 0;
 	struct operand target;
 	int err = emulate_rm(e, size, ACCESS_WRITE, &target);
 

@@ -2,6 +2,7 @@
 set(VCPU_SOURCES
 	vcpu/control.c
 	vcpu/cpuid.c
+	vcpu/cpuid_exit.c
 	vcpu/dump.c
 	vcpu/event.c
 	vcpu/exits.c

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 ballast_unit_test(event SOURCES test/unit/test_event.c vcpu/event.c)
-ballast_unit_test(policy SOURCES test/unit/test_policy.c vcpu/cpuid.c vcpu/msr.c)
+ballast_unit_test(policy SOURCES test/unit/test_policy.c vcpu/cpuid.c
+	vcpu/cpuid_exit.c vcpu/msr.c)
 ballast_unit_test(run SOURCES test/unit/test_run.c vcpu/run.c)
 set(SCHED_POLICY_SOURCES vcpu/sched_queue.c vcpu/sched_cap.c lib/pairing_heap.c)
 ballast_unit_test(sched SOURCES test/unit/test_sched.c vcpu/sched.c vcpu/sched_account.c
