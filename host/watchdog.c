@@ -247,6 +247,12 @@ static void gave_no_sign(struct watch *watch)
 		next_ns = WATCHDOG_NMI_NS;
 		break;
 	case WATCH_ASKED:
+		if (!__atomic_load_n(&watch->report.ready, __ATOMIC_ACQUIRE) &&
+			now - watch->since_tsc <
+			clock_tsc_from_ns(WATCHDOG_LIMIT_NS + WATCHDOG_NMI_LIMIT_NS)) {
+			next_ns = WATCHDOG_NMI_NS;
+			break;
+		}
 		watch->state = WATCH_STUCK;
 		/* An NMI that comes from now on finds nobody to tell. */
 		__atomic_store_n(&watch->ward->nmi_report, NULL, __ATOMIC_SEQ_CST);

@@ -41,7 +41,7 @@ static void print_line(const char *format, ...)
 void cmd_fault_nmi(const struct shell_call *call)
 {
 	static struct nmi_report report;
-	uint64_t limit = clock_tsc() + clock_tsc_from_ns(WATCHDOG_NMI_NS);
+	uint64_t limit = clock_tsc() + clock_tsc_from_ns(WATCHDOG_NMI_LIMIT_NS);
 	struct cpu *cpu = named(call);
 	char where[16];
 

@@ -218,7 +218,7 @@ static void a_stuck_cpu_is_reported_with_its_trace_and_its_return(void **state)
 	stuck[1] = true;
 	wait(5);
 	assert_int_equal(nmis[1], 1);
-	assert_string_equal(logged, "cpu 1 has not come back for 2.1 s: at place 401234\n"
+	assert_string_equal(logged, "cpu 1 has not come back for 2.0 s: at place 401234\n"
 				    "    from place 500\n    from place 600\n"
 				    "    with the state of guest debian vCPU 3\n");
 	assert_string_equal(on_port, "");
@@ -246,7 +246,7 @@ static void a_guest_that_does_not_exit_is_named(void **state)
 	live(2, 1);
 	stuck[2] = true;
 	wait(5);
-	assert_string_equal(logged, "cpu 2 has not come back for 2.1 s: "
+	assert_string_equal(logged, "cpu 2 has not come back for 2.0 s: "
 				    "in guest a name that is longer than the  vCPU 1\n");
 }
 
@@ -257,7 +257,7 @@ static void who_takes_no_nmi_is_reported_all_the_same(void **state)
 	live(1, 1);
 	stuck[1] = true;
 	wait(5);
-	assert_string_equal(logged, "cpu 1 has not come back for 2.1 s, and takes no NMI\n");
+	assert_string_equal(logged, "cpu 1 has not come back for 3.0 s, and takes no NMI\n");
 	/* A late NMI has nobody to tell. */
 	assert_null(cpus[1].nmi_report);
 }
@@ -268,7 +268,7 @@ static void the_boot_cpu_is_reported_past_the_console(void **state)
 	live(0, 1);
 	stuck[0] = true;
 	fake_clock_advance(5 * SECOND);
-	assert_non_null(strstr(on_port, "\r\ncpu 0 has not come back for 2.1 s: at place 401234\r\n"));
+	assert_non_null(strstr(on_port, "\r\ncpu 0 has not come back for 2.0 s: at place 401234\r\n"));
 	assert_string_equal(logged, "");
 }
 
@@ -278,7 +278,7 @@ static void a_report_that_the_boot_cpu_does_not_print_goes_to_the_port(void **st
 	live(2, 1);
 	stuck[2] = true;
 	fake_clock_advance(10 * SECOND); /* and no watchdog_poll() */
-	assert_non_null(strstr(on_port, "cpu 2 has not come back for 2.1 s: at place"));
+	assert_non_null(strstr(on_port, "cpu 2 has not come back for 2.0 s: at place"));
 	watchdog_poll();
 	assert_string_equal(logged, "");
 }
