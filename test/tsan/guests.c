@@ -129,8 +129,15 @@ static void enter(struct vcpu *vcpu)
 	vcpu->dirty = 0;
 	vcpu->valid = 0;
 	vcpu->exit = (struct vcpu_exit){ .kind = EXIT_HOST_INTERRUPT, .instruction_length = 2 };
+	/* Some wait in a loop for the message: then only an interrupt of the host brings it. */
+	if (kind == GUEST_RING && !own->in_service && !own->forward && own->begun &&
+		machine_random_below(8) == 0 && !rests(kind))
+		steps = ~0U;
 	while (!machine_interrupt_pending()) {
-		if (!steps--) {
+		if (steps == ~0U) {
+			machine_relax();
+			steps = rests(kind) ? 0 : ~0U;
+		} else if (!steps--) {
 			vcpu->exit.kind = next_exit(own, kind);
 			break;
 		}

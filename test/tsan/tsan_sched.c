@@ -112,6 +112,21 @@ static void check_times(const struct guest *guest)
 	total.looks++;
 }
 
+static void explain(const struct guest *guest, const char *what)
+{
+	for (unsigned int i = 0; i < guest->vm->vcpu_count; i++) {
+		const struct vcpu *vcpu = guest->vm->vcpus[i];
+
+		fprintf(stderr, "%s/%u: state %d, cpu %u, loaded on %d, where %d, shelved %d, requests %x, %u work\n",
+			guest->vm->name, i, vcpu->state, vcpu->cpu->id,
+			vcpu->loaded_on ? (int)vcpu->loaded_on->id : -1, vcpu->sched.where, vcpu->shelved,
+			vcpu->requests, guest_vcpu(vcpu)->work);
+	}
+	machine_fail("%s, kind %d, mask %llx, cap %u, stop %d: %s", guest->vm->name, guest->kind,
+		(unsigned long long)guest->vm->sched.cpus.words[0], guest->vm->sched.cap_percent,
+		guest->vm->stop, what);
+}
+
 /* Who can run, and may, does. */
 static void check_progress(unsigned int number)
 {
@@ -131,9 +146,7 @@ static void check_progress(unsigned int number)
 			watch->since_ns[i] = now;
 		}
 		if (now - watch->since_ns[i] > STUCK_NS)
-			machine_fail("%s/%u, in state %d, on cpu %u, with requests %x and %u messages, stands still",
-				guest->vm->name, i, state, vcpu->cpu->id, vcpu->requests,
-				guest_vcpu(vcpu)->work);
+			explain(guest, "one stands still");
 	}
 }
 
@@ -201,21 +214,6 @@ static void operate(void)
 	}
 }
 
-static void explain(const struct guest *guest)
-{
-	for (unsigned int i = 0; i < guest->vm->vcpu_count; i++) {
-		const struct vcpu *vcpu = guest->vm->vcpus[i];
-
-		fprintf(stderr, "%s/%u: state %d, cpu %u, loaded on %d, where %d, shelved %d, requests %x, %u work\n",
-			guest->vm->name, i, vcpu->state, vcpu->cpu->id,
-			vcpu->loaded_on ? (int)vcpu->loaded_on->id : -1, vcpu->sched.where, vcpu->shelved,
-			vcpu->requests, guest_vcpu(vcpu)->work);
-	}
-	machine_fail("%s, kind %d, mask %llx, cap %u, stop %d: does not come to rest", guest->vm->name, guest->kind,
-		(unsigned long long)guest->vm->sched.cpus.words[0], guest->vm->sched.cap_percent,
-		guest->vm->stop);
-}
-
 static bool all_quiet(void)
 {
 	for (unsigned int i = 0; i < GUESTS; i++) {
@@ -225,7 +223,7 @@ static bool all_quiet(void)
 		if (guest_is_quiet(guests[i]))
 			continue;
 		if (machine_real_ns() > give_up_ns)
-			explain(guests[i]);
+			explain(guests[i], "does not come to rest");
 		return false;
 	}
 	return true;
@@ -265,7 +263,7 @@ static void watch_rings(struct cpu *cpu)
 				since[i] = machine_real_ns();
 			}
 			if (i >= FIRST_RING && machine_real_ns() - since[i] > RING_STUCK_NS)
-				explain(guests[i]);
+				explain(guests[i], "nothing goes round");
 		}
 	}
 }
