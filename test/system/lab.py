@@ -28,9 +28,6 @@ ESCAPES = re.compile(r"\x1b(?:\[[0-9;?=]*[ -/]*[@-~]|[()][A-Za-z0-9]|[=>78cDEHMN
 PARTIAL_ESCAPE = re.compile(r"\x1b(?:\[[0-9;?=]*[ -/]*|[()])?$")
 CONTROLS = re.compile(r"[\x00-\x07\x0b-\x1f]")  # all but backspace, tab and newline
 BOCHS_CHATTER = re.compile(r"\] (?:RDMSR: Read|WRMSR: |read from port|write to port|ips = )")
-# Bochs' firmware takes 5 to 20 s. Once in some hundred starts with two CPUs it never comes back from starting the
-# second, long before it loads Ballast; the same start then succeeds.
-FIRMWARE_S = 40
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -88,7 +85,6 @@ class Machine:
         self._pending = ""  # an incomplete escape sequence
         self.closed = False
         self.stream = None
-        self.lost_s = 0  # to a firmware that hung
         self.raw = open(os.path.join(self.workdir, "console.raw"), "wb")  # pylint: disable=consider-using-with
         self.process = None
         self.image = os.path.abspath(image) if image else None
@@ -96,7 +92,6 @@ class Machine:
         self._start()
 
     def _start(self):
-        self._silent_until = time.monotonic() + FIRMWARE_S * _slowdown()
         server, self.argv = benches.prepare(self.bench, self.image, self.workdir, self.options)
         self._resets = _ResetWatch(os.path.join(self.workdir, "bochs.log")) if self.is_bochs() else None
         try:
@@ -138,7 +133,7 @@ class Machine:
             return False
         ready, _, _ = select.select([self.stream], [], [], max(0, seconds))
         if not ready:
-            return self.follow_reset() and self.follow_silence()
+            return self.follow_reset()
         try:
             data = self.stream.recv(65536)
         except BlockingIOError:
@@ -176,16 +171,6 @@ class Machine:
         self._start()
         return True
 
-    def follow_silence(self):
-        """Bochs only: a firmware that hangs is started a second time, and this said. True."""
-        if self._resets is None or self.text or self.lost_s or time.monotonic() < self._silent_until:
-            return True
-        print(f"{self.bench}: no word in {FIRMWARE_S} s; the emulator is started again", file=sys.stderr, flush=True)
-        self.lost_s = time.monotonic() - self.started
-        self._end_emulator()
-        self._start()
-        return True
-
     def send(self, text):
         """Type text. On an emulated UART with its 16-byte FIFO and no flow control, long text is sent piecemeal."""
         data = text.encode() if isinstance(text, str) else text
@@ -219,7 +204,7 @@ class Machine:
             if match:
                 self.position = match.end()
                 return match
-            left = until + self.lost_s - time.monotonic()
+            left = until - time.monotonic()
             if left <= 0:
                 raise self.failure(f"waited {timeout_s:g} s for {pattern!r}")
             if not self.pump(min(left, 1)):
