@@ -73,14 +73,20 @@ static void report(unsigned int number, unsigned int cpus, const uint64_t *work,
 	PRINT("\n");
 }
 
-/* Each window begins where the one before ended, so that nothing falls between them. */
+/*
+ * Each window begins where the one before ended, so that nothing falls between them; but after a
+ * pause they do not come all at once.
+ */
 static __attribute__((noreturn)) void report_for_ever(unsigned int cpus, uint64_t ticks)
 {
 	static uint64_t before[GUEST_CPUS], work[GUEST_CPUS];
 	uint64_t end = rdtsc();
 
 	for (unsigned int number = 1;; number++) {
-		work_until(&workers[0], end += ticks);
+		end += ticks;
+		if (rdtsc() > end)
+			end = rdtsc() + ticks;
+		work_until(&workers[0], end);
 		for (unsigned int id = 0; id < cpus; id++) {
 			uint64_t now = workers[id].blocks * workers[id].fastest;
 
