@@ -5,8 +5,8 @@
  *
  * Lost ticks: edges that pass while the host is busy elsewhere are made up for, up to
  * PIT_OWED_MAX, at intervals of at least PIT_INTERVAL_MIN_NS. The same interval bounds a guest
- * that programs a faster rate; it is PIT_INTERVAL_UNHEARD_NS for one that has made no exit since the
- * last edge: it has not taken that, perhaps because others have the CPU, and it is their time.
+ * that programs a faster rate; it is PIT_INTERVAL_UNHEARD_NS for one that has made no exit since
+ * the last edge: it has not taken that, perhaps because others have the CPU, and it is their time.
  */
 #ifndef BALLAST_DEVICES_PIT_H
 #define BALLAST_DEVICES_PIT_H

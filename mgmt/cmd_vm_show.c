@@ -53,6 +53,7 @@ static struct text seconds(uint64_t ns)
 static void show_time(const struct managed_vm *managed)
 {
 	struct sched_times sum = {0}, times;
+	uint64_t yields = 0;
 
 	console_print("  share     %s\n", text_sched(&managed->config->sched).chars);
 	console_print("  uptime    %s\n", text_duration(vms_uptime_ns(managed)).chars);
@@ -63,9 +64,13 @@ static void show_time(const struct managed_vm *managed)
 		sum.run_ns += times.run_ns;
 		sum.steal_ns += times.steal_ns;
 		sum.halted_ns += times.halted_ns;
+		yields += managed->vm->vcpus[i]->pause_yields;
 	}
 	console_print("  vcpu time %s run, %s stolen, %s halted\n", seconds(sum.run_ns).chars,
 		seconds(sum.steal_ns).chars, seconds(sum.halted_ns).chars);
+	if (managed->vm->vcpu_count > 1)
+		console_print("  yields    %llu turns of vCPUs that waited in PAUSE loops\n",
+			(unsigned long long)yields);
 }
 
 static bool is_on_cpu(const struct vcpu *vcpu)

@@ -70,6 +70,7 @@ static const struct cpuid_result *find_leaf(
 /* What depends on the vCPU and on what the guest has set up. */
 static void patch_leaf(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)
 {
+	const struct cpuid_table *table = vcpu->vm->cpuid;
 	uint64_t *gpr = vcpu->regs.gpr;
 
 	switch (leaf) {
@@ -94,9 +95,9 @@ static void patch_leaf(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)
 		break;
 	case 0xd:
 		if (subleaf == 0)
-			gpr[GPR_RBX] = cpuid_xsave_bytes(vcpu->vm->cpuid, fpu_guest_xcr0());
+			gpr[GPR_RBX] = cpuid_xsave_bytes(table, fpu_guest_xcr0());
 		if (subleaf == 1)
-			gpr[GPR_RBX] = cpuid_xsave_compacted_bytes(vcpu->vm->cpuid, fpu_guest_xcr0());
+			gpr[GPR_RBX] = cpuid_xsave_compacted_bytes(table, fpu_guest_xcr0());
 		break;
 	case 0x80000001:
 		if (!lapic_enabled(vcpu))
