@@ -294,7 +294,8 @@ static bool fetch(struct run_queue *here, struct vcpu *vcpu)
 		return true;
 	if (!spin_trylock(&there->lock))
 		return false;
-	if (vcpu->cpu == there->cpu && vcpu->sched.where == SCHED_WAITING &&
+	if (__atomic_load_n(&vcpu->cpu, __ATOMIC_ACQUIRE) == there->cpu &&
+		vcpu->sched.where == SCHED_WAITING &&
 		sched_may_move(vcpu, here)) {
 		sched_queue_remove(&there->policy, &vcpu->sched, SCHED_MOVES);
 		change_cpu(vcpu, there, here);
@@ -320,7 +321,8 @@ static bool favour(struct run_queue *here, struct vcpu *vcpu)
 		!fetch(here, vcpu))
 		return false;
 	spin_lock(&here->lock);
-	if (vcpu->cpu == here->cpu)
+	/* It may have gone elsewhere meanwhile, or be on its way. */
+	if (__atomic_load_n(&vcpu->cpu, __ATOMIC_ACQUIRE) == here->cpu)
 		sched_queue_favour(&here->policy, &vcpu->sched);
 	favoured = here->policy.favoured == &vcpu->sched;
 	spin_unlock(&here->lock);
