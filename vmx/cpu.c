@@ -19,6 +19,7 @@ const struct hw_ops vmx_ops = {
 	.inject = vmx_inject,
 	.want_window = vmx_want_window,
 	.flush_tlb = vmx_flush_tlb,
+	.pause_exits = vmx_pause_exits,
 	.s2_format = &vmx_ept_format,
 	.describe = vmx_describe,
 	.summary = vmx_summary,

@@ -46,7 +46,7 @@ static uint32_t nmi_window_control(struct vcpu *vcpu)
 void vmx_apply_windows(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *hw_state = vmx_of(vcpu);
-	uint32_t proc = vmx_controls.proc;
+	uint32_t proc = vmx_controls.proc | hw_state->pause;
 	uint8_t threshold = 0;
 
 	if (hw_state->windows & WINDOW_INTERRUPT) {
@@ -79,5 +79,18 @@ void vmx_want_window(struct vcpu *vcpu, uint32_t windows, uint8_t priority)
 void vmx_drop_windows(struct vmx_vcpu *hw_state)
 {
 	hw_state->windows = 0;
-	set_controls(hw_state, vmx_controls.proc, 0);
+	set_controls(hw_state, vmx_controls.proc | hw_state->pause, 0);
+}
+
+bool vmx_pause_exits(struct vcpu *vcpu, bool every)
+{
+	struct vmx_vcpu *hw_state = vmx_of(vcpu);
+
+	if (vmx_capabilities.proc2 >> 32 & PROC2_PAUSE_LOOP ||
+		!(vmx_capabilities.proc >> 32 & PROC_PAUSE))
+		return false;
+	hw_state->pause = every ? PROC_PAUSE : 0;
+	set_controls(hw_state, (hw_state->proc & ~PROC_PAUSE) | hw_state->pause,
+		hw_state->tpr_threshold);
+	return true;
 }

@@ -220,6 +220,7 @@ static void format(struct vcpu *vcpu, struct vmx_vcpu *hw_state)
 	hw_state->cr4_owned = choose_cr4_owned(vcpu);
 	hw_state->cr4_forced = vmx_capabilities.cr4_fixed0 | (read_cr4() & CR4_MCE);
 	hw_state->proc = vmx_controls.proc;
+	hw_state->pause = 0;
 	hw_state->tpr_threshold = 0;
 	hw_state->host_rsp = 0;
 	hw_state->mitigated = false;

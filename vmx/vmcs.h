@@ -141,6 +141,7 @@ _Static_assert(SEG_ES == 0 && SEG_CS == 1 && SEG_SS == 2 && SEG_DS == 3 && SEG_F
 #define PROC_MONITOR_TRAP BIT(27)
 #define PROC_MSR_BITMAPS BIT(28)
 #define PROC_MONITOR BIT(29)
+#define PROC_PAUSE BIT(30)
 #define PROC_SECONDARY BIT(31)
 
 /* Secondary processor-based controls. */

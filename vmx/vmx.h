@@ -85,6 +85,7 @@ struct vmx_vcpu {
 	uint16_t launched;     /* VMRESUME enters, not VMLAUNCH; see entry.asm */
 	uint16_t mitigated;    /* entries and exits take the longer way; see host/mitigation.h */
 	uint32_t proc;         /* what VMCS_PROC holds */
+	uint32_t pause;        /* PROC_PAUSE while every PAUSE exits, else 0 */
 	uint8_t tpr_threshold; /* what VMCS_TPR_THRESHOLD holds */
 	uint8_t windows;       /* as asked for by want_window() */
 	uint8_t priority;
@@ -151,6 +152,7 @@ void vmx_decode_refusal(struct vcpu *vcpu, int error);
 
 void vmx_inject(struct vcpu *vcpu, const struct vcpu_event *event);
 void vmx_want_window(struct vcpu *vcpu, uint32_t windows, uint8_t priority);
+bool vmx_pause_exits(struct vcpu *vcpu, bool every);
 /* Bring the VMCS in line with hw->windows: after the TPR changed. */
 void vmx_apply_windows(struct vcpu *vcpu);
 /* An exit has answered what want_window() asked for. */
