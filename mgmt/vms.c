@@ -290,7 +290,7 @@ static int apply(struct managed_vm *managed, const struct config_words *words, c
 		vm_unbuild(managed);
 	if (!managed->vm || !sched_set(managed->vm, &words->vm.sched))
 		return 0;
-	snprintf(why, size, "none of these cpus runs guests");
+	snprintf(why, size, "none of these cpus runs guests; 'cpu' shows which there are");
 	return -EINVAL;
 }
 
