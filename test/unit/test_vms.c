@@ -761,7 +761,7 @@ static void set_changes_shares_at_once(void **state)
 	assert_int_equal(sched.set.weight, 300);
 	assert_int_equal(sched.set.cap_percent, 50);
 	assert_int_equal(vms_set(one, "cpus=60", why, sizeof(why)), -EINVAL);
-	assert_string_equal(why, "none of these cpus runs guests");
+	assert_string_equal(why, "none of these cpus runs guests; 'cpu' shows which there are");
 	assert_int_equal(one->config->sched.cpus.words[0], 4);
 	assert_int_equal(vms_set(one, "weight=5 memory=1G", why, sizeof(why)), -EBUSY);
 	assert_string_equal(why, "'one' runs: only weight, cap and cpus can be set now; stop it for "
