@@ -27,7 +27,7 @@ set(efi_cold ${MGMT_SOURCES} ${BOOT_SOURCES} lib/printf.c
 	vcpu/control.c vcpu/cpuid.c vcpu/dump.c vcpu/emulate_alu.c vcpu/emulate_bits.c
 	vcpu/emulate_move.c vcpu/emulate_multiply.c vcpu/emulate_shift.c vcpu/emulate_simd.c
 	vcpu/emulate_stack.c vcpu/emulate_string.c vcpu/guest_segment.c vcpu/guest_walk.c
-	vcpu/hw.c vcpu/insn.c vcpu/insn_check.c vcpu/pvclock.c vcpu/sched_vm.c vcpu/vm.c
+	vcpu/hw.c vcpu/insn.c vcpu/insn_check.c vcpu/pvclock.c vcpu/sched_vm.c vcpu/tsc.c vcpu/vm.c
 	vmx/controls.c vmx/cpu.c vmx/dump.c vmx/probe.c vmx/vmcs.c)
 set(efi_hot ${efi_sources})
 list(REMOVE_ITEM efi_hot ${efi_cold})

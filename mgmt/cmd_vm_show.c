@@ -26,6 +26,9 @@ static void show_configuration(const struct vm_config *config)
 		show_file("module", config->modules[i].path, config->modules[i].words);
 	if (config->cmdline[0])
 		console_print("  cmdline   %s\n", config->cmdline);
+	if (config->tsc_hz)
+		console_print("  tsc       %llu kHz\n",
+			(unsigned long long)(config->tsc_hz / 1000));
 }
 
 static void show_memory(const struct managed_vm *managed)

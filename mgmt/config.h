@@ -17,6 +17,7 @@
  *	weight = 100                    # 1 to 10000: of the CPUs' time, against others'
  *	cap = 25%                       # of one CPU, for all vCPUs together; none, up to 6400%
  *	cpus = 0-3,6                    # where its vCPUs may run; all
+ *	tsc = 2000MHz                   # of the guest's TSC; kHz, GHz; machine: the machine's
  *
  *	[ballast]
  *	load = /ballast/other           # repeatable: a file to keep in memory, for `vm create`
@@ -40,6 +41,8 @@
 #define CONFIG_MAX_MODULES 16        /* of one VM */
 #define CONFIG_MAX_VCPUS 64
 #define CONFIG_MAX_CAP 6400          /* percent of one CPU */
+#define CONFIG_MIN_TSC_HZ 1000000ULL
+#define CONFIG_MAX_TSC_HZ 10000000000ULL
 #define CONFIG_MAX_LOADS 64
 #define CONFIG_MAX_DIAGNOSTICS 64
 #define CONFIG_DIAGNOSTIC_BYTES 192
@@ -74,6 +77,7 @@ enum config_vm_key {
 	CONFIG_KEY_WEIGHT,
 	CONFIG_KEY_CAP,
 	CONFIG_KEY_CPUS,
+	CONFIG_KEY_TSC,
 	CONFIG_VM_KEYS
 };
 
@@ -96,6 +100,7 @@ struct vm_config {
 	bool autostart;
 	bool debug_exit;
 	struct sched_params sched;
+	uint64_t tsc_hz;             /* 0: the machine's */
 	unsigned int line;           /* of its [vm NAME] */
 	/* NULL: may be started. Else the first diagnostic about it; no other field but the name
 	 * and the line can be relied upon, though all pointers but kernel and initrd are there. */

@@ -97,6 +97,44 @@ static void set_cpus(struct config_parser *p, const char *key, struct span raw)
 	config_take_cpus(p, key, raw, &p->vm->sched.cpus);
 }
 
+/* "2000MHz" */
+static bool read_frequency(struct span text, uint64_t *hz)
+{
+	static const struct {
+		const char *name;
+		uint64_t hz;
+	} units[] = { { "kHz", 1000 }, { "MHz", 1000000 }, { "GHz", 1000000000 } };
+	struct span unit;
+
+	if (!config_number(text, hz, &unit))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		if (span_equals(unit, units[i].name)) {
+			*hz = MIN(*hz, 2 * CONFIG_MAX_TSC_HZ / units[i].hz) * units[i].hz;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void set_tsc(struct config_parser *p, const char *key, struct span raw)
+{
+	char word[CONFIG_WORD_BYTES];
+	struct span value;
+	uint64_t hz = 0;
+
+	if (!config_take_value(p, key, raw, &value))
+		return;
+	if (span_equals(value, "machine"))
+		p->vm->tsc_hz = 0;
+	else if (!read_frequency(value, &hz) || hz < CONFIG_MIN_TSC_HZ || hz > CONFIG_MAX_TSC_HZ)
+		config_diagnose(p,
+			"%s '%s' is no frequency; expected 1MHz to 10GHz, such as 2000MHz, or"
+			" machine", key, config_show(value, word));
+	else
+		p->vm->tsc_hz = hz;
+}
+
 const char *const config_boot_names[CONFIG_BOOTS] = {
 	[CONFIG_BOOT_AUTO] = "auto",
 	[CONFIG_BOOT_LINUX] = "linux",
@@ -117,6 +155,7 @@ static const struct config_key keys[CONFIG_VM_KEYS] = {
 	[CONFIG_KEY_WEIGHT] = { "weight", set_weight, false },
 	[CONFIG_KEY_CAP] = { "cap", set_cap, false },
 	[CONFIG_KEY_CPUS] = { "cpus", set_cpus, false },
+	[CONFIG_KEY_TSC] = { "tsc", set_tsc, false },
 };
 _Static_assert(CONFIG_VM_KEYS <= CONFIG_MAX_KEYS, "each has its line");
 

@@ -122,8 +122,10 @@ static int furnish(struct managed_vm *managed)
 {
 	const struct vm_config *config = managed->config;
 	struct platform_options options = {.debug_exit = config->debug_exit};
-	int error = guest_layout_add_memory(managed->vm, config->memory_bytes);
+	int error = config->tsc_hz ? vm_set_tsc_hz(managed->vm, config->tsc_hz) : 0;
 
+	if (!error)
+		error = guest_layout_add_memory(managed->vm, config->memory_bytes);
 	if (error)
 		return error;
 	options.low_ram_bytes =
@@ -143,6 +145,9 @@ static const char *why_not_built(int error)
 		return "no memory for its records";
 	case -EINVAL:
 		return "none of its cpus runs guests";
+	case -ENOTSUP:
+		return "this CPU cannot scale its TSC to the frequency that 'tsc' asks for; set"
+			" tsc=machine";
 	}
 	return "it cannot be built (error %d)";
 }

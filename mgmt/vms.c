@@ -274,7 +274,9 @@ int vms_create(const char *name, const char *settings, char *why, size_t size)
 
 #define LIVE_KEYS (BIT(CONFIG_KEY_WEIGHT) | BIT(CONFIG_KEY_CAP) | BIT(CONFIG_KEY_CPUS))
 /* These are built into a VM: what there is of it has to go. */
-#define BUILT_KEYS (BIT(CONFIG_KEY_MEMORY) | BIT(CONFIG_KEY_VCPUS) | BIT(CONFIG_KEY_DEBUG_EXIT))
+#define BUILT_KEYS                                                                                 \
+	(BIT(CONFIG_KEY_MEMORY) | BIT(CONFIG_KEY_VCPUS) | BIT(CONFIG_KEY_DEBUG_EXIT) |             \
+		BIT(CONFIG_KEY_TSC))
 
 static int apply(struct managed_vm *managed, const struct config_words *words, char *why,
 	size_t size)

@@ -66,7 +66,8 @@ static int check_same_features(const struct cpu *cpu)
 		here.flush_by_asid < boot->flush_by_asid || here.clean_bits < boot->clean_bits ||
 		here.huge_pages < boot->huge_pages ||
 		here.pause_filter < boot->pause_filter ||
-		here.pause_threshold < boot->pause_threshold || here.tsc_aux < boot->tsc_aux) {
+		here.pause_threshold < boot->pause_threshold || here.tsc_aux < boot->tsc_aux ||
+		here.tsc_ratio < boot->tsc_ratio) {
 		log_line("CPU %u has fewer SVM features than the boot CPU; it is not used",
 			cpu->id);
 		return -ENOTSUP;
@@ -87,6 +88,9 @@ int svm_cpu_enable(struct cpu *cpu)
 	}
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
 	wrmsr(MSR_VM_HSAVE_PA, cpu->hw_page);
+	if (svm_features.tsc_ratio)
+		wrmsr(MSR_TSC_RATIO, SVM_TSC_RATIO_ONE);
+	((struct svm_cpu *)cpu->hw_data)->tsc_ratio = SVM_TSC_RATIO_ONE;
 	save_host_state(cpu->hw_data);
 	watchdog_guest_rip = (uint64_t)(uintptr_t)svm_run_guest_open;
 	return 0;

@@ -19,6 +19,7 @@ const struct hw_ops svm_ops = {
 	.tlb_by_tag = true,
 	.pause_exits = svm_pause_exits,
 	.s2_format = &svm_npt_format,
+	.tsc_format = &svm_tsc_format,
 	.describe = svm_describe,
 	.summary = svm_summary,
 	.dump = svm_dump,

@@ -8,6 +8,7 @@
 #include "svm/svm.h"
 
 struct svm_features svm_features;
+struct tsc_format svm_tsc_format;
 
 #define LEAF_EXTENDED 0x80000000U
 #define LEAF_EXTENDED_FEATURES 0x80000001U
@@ -22,6 +23,7 @@ struct svm_features svm_features;
 #define FEATURE_RDPRU BIT(4)        /* 0x80000008, EBX */
 #define SVM_NESTED_PAGING BIT(0)    /* 0x8000000a, EDX */
 #define SVM_NEXT_RIP BIT(3)
+#define SVM_TSC_RATIO BIT(4)
 #define SVM_CLEAN_BITS BIT(5)
 #define SVM_FLUSH_BY_ASID BIT(6)
 #define SVM_DECODE_ASSISTS BIT(7)
@@ -117,6 +119,7 @@ int svm_detect(const struct svm_source *source, struct svm_features *features, c
 		.huge_pages = extended.edx & FEATURE_PAGE_1G,
 		.tsc_aux = extended.edx & FEATURE_RDTSCP,
 		.rdpru = source->cpuid(LEAF_SIZES, 0).ebx & FEATURE_RDPRU,
+		.tsc_ratio = svm.edx & SVM_TSC_RATIO,
 		.fragile_virtual_irq = is_tcg(source),
 	};
 	return 0;
@@ -143,9 +146,12 @@ int svm_probe(char *why, size_t size)
 {
 	int error = svm_detect_here(&svm_features, why, size);
 
-	if (!error)
-		svm_npt_format.huge_pages = svm_features.huge_pages;
-	return error;
+	if (error)
+		return error;
+	svm_npt_format.huge_pages = svm_features.huge_pages;
+	if (svm_features.tsc_ratio)
+		svm_tsc_format = (struct tsc_format){ SVM_TSC_WHOLE_BITS, SVM_TSC_FRACTION_BITS };
+	return 0;
 }
 
 void svm_describe(void (*line)(const char *format, ...))
@@ -164,6 +170,8 @@ void svm_describe(void (*line)(const char *format, ...))
 	line("PAUSE filter: %s", f->pause_filter ? "used" :
 		"absent, each PAUSE exits while another vCPU of the VM waits for a CPU");
 	line("RDTSCP: %s", f->tsc_aux ? "TSC_AUX is switched with the vCPU" : "absent");
+	line("TSC ratio: %s", f->tsc_ratio ? "used" :
+		"absent, guests have the machine's TSC frequency");
 	line("NMI blocking: in software, by intercepting IRET");
 	if (f->fragile_virtual_irq)
 		line("QEMU TCG: CR8 writes exit while an interrupt waits");

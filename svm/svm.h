@@ -29,6 +29,7 @@ struct svm_features {
 	bool pause_threshold; /* only those that follow each other closely count */
 	bool tsc_aux;         /* RDTSCP, and so its MSR */
 	bool rdpru;
+	bool tsc_ratio;       /* guests' TSCs can be scaled */
 	/*
 	 * QEMU's emulation (seen in 7.2) aborts, all of the machine, when a guest writes CR8 while
 	 * V_IRQ is set, and takes V_IRQ at a priority equal to V_TPR: see svm/event.c.
@@ -37,11 +38,19 @@ struct svm_features {
 };
 extern struct svm_features svm_features; /* [I] after probe() */
 
+/* Ratios of TSCs: none where probe() finds no TSC ratio MSR. */
+extern struct tsc_format svm_tsc_format;
+
+#define SVM_TSC_FRACTION_BITS 32
+#define SVM_TSC_WHOLE_BITS 8
+#define SVM_TSC_RATIO_ONE BIT(SVM_TSC_FRACTION_BITS)
+
 /* A CPU's own part; cpu->hw_data. */
 struct svm_cpu {
 	hpa_t host_vmcb;           /* [I] VMSAVE'd host state that VMEXIT does not restore */
 	struct tlb_tags asids;
 	bool flush_all;            /* before anything else: an ASID may have stale translations */
+	uint64_t tsc_ratio;        /* what the TSC ratio MSR holds, which is for guests alone */
 };
 
 /* NMI blocking, which SVM leaves to software: from an NMI's injection until IRET has executed. */

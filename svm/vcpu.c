@@ -67,11 +67,23 @@ void svm_write_cr2(uint64_t value)
 	write_cr2(value);
 }
 
+/* Writing the MSR takes its time: only where the CPU's last guest had another ratio. */
+static void load_tsc_ratio(const struct vcpu *vcpu, struct svm_cpu *cpu)
+{
+	uint64_t ratio = vcpu->tsc_ratio ? vcpu->tsc_ratio : SVM_TSC_RATIO_ONE;
+
+	if (likely(cpu->tsc_ratio == ratio))
+		return;
+	wrmsr(MSR_TSC_RATIO, ratio);
+	cpu->tsc_ratio = ratio;
+}
+
 void svm_vcpu_load(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = svm_of(vcpu);
 
 	svm_tlb_load(svm, this_cpu()->hw_data);
+	load_tsc_ratio(vcpu, this_cpu()->hw_data);
 	svm->mitigated = __atomic_load_n(&mitigation_steps, __ATOMIC_RELAXED);
 	svm->vmcb->control.clean = 0;
 	svm_write_cr2(svm->vmcb->save.cr2);

@@ -207,14 +207,10 @@ static void build_extended_features(struct cpuid_table *table)
 			table, 7, 1, (struct cpuid_result){ cpuid(7, 1).eax & offered, 0, 0, 0 });
 }
 
-/*
- * The TSC's frequency as a multiple of the LAPIC timer's clock, so that Intel guests need not
- * calibrate (Intel SDM vol. 2, CPUID leaf 15H).
- */
-static void build_tsc_leaf(struct cpuid_table *table)
+void cpuid_set_tsc_hz(struct cpuid_table *table, uint64_t hz)
 {
 	const uint32_t denominator = 1000;
-	uint32_t numerator = mul_div(clock_tsc_hz, denominator, LAPIC_TIMER_HZ);
+	uint32_t numerator = mul_div(hz, denominator, LAPIC_TIMER_HZ);
 
 	if (table->intel && table->basic_max >= 0x15)
 		table->basic[0x15].registers =
@@ -308,7 +304,7 @@ void cpuid_table_build(struct cpuid_table *table, unsigned int vcpu_count)
 	build_xsave(table);
 	if (!table->xcr0_allowed)
 		table->basic[1].registers.ecx &= ~(B(26) | B(28));
-	build_tsc_leaf(table);
+	cpuid_set_tsc_hz(table, clock_tsc_hz);
 	derive_control_bits(table);
 	eight = leaf_of(table, 0x80000008);
 	table->physical_bits = eight ? eight->eax & 0xff : 36;

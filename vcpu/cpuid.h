@@ -40,6 +40,11 @@ struct cpuid_table {
 
 /* The machine's own CPUID through the policy; `vcpu_count` shapes the topology leaves. */
 void cpuid_table_build(struct cpuid_table *table, unsigned int vcpu_count);
+/*
+ * The TSC's frequency as a multiple of the LAPIC timer's clock, so that Intel guests need not
+ * calibrate (Intel SDM vol. 2, CPUID leaf 15H). At first it is the machine's.
+ */
+void cpuid_set_tsc_hz(struct cpuid_table *table, uint64_t hz);
 /* Size of an XSAVE area with these components (XCR0 bits), in the standard and compacted format. */
 uint32_t cpuid_xsave_bytes(const struct cpuid_table *table, uint64_t components);
 uint32_t cpuid_xsave_compacted_bytes(const struct cpuid_table *table, uint64_t components);

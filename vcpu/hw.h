@@ -9,6 +9,7 @@
 #include "ept/s2.h"
 #include "lib/util.h"
 #include "vcpu/tlb.h"
+#include "vcpu/tsc.h"
 
 struct cpu;
 struct vcpu;
@@ -80,6 +81,8 @@ struct hw_ops {
 	bool (*pause_exits)(struct vcpu *vcpu, bool every);
 
 	const struct s2_format *s2_format;
+	/* Of vcpu->tsc_ratio, which the vendor puts into effect; complete after probe(). */
+	const struct tsc_format *tsc_format;
 
 	/* For the `cpu` command and the banner: one line for each feature and the choice made. */
 	void (*describe)(void (*line)(const char *format, ...));

@@ -166,11 +166,11 @@ uint64_t lapic_timer_read_deadline(const struct lapic *lapic)
 static void arm_deadline(struct lapic *lapic)
 {
 	uint64_t now = clock_tsc();
-	uint64_t guest_now = now + lapic->vcpu->tsc_offset;
+	uint64_t left = vcpu_tsc_until(lapic->vcpu, now, lapic->timer_deadline);
 	uint64_t expiry;
 
-	if (lapic->timer_deadline > guest_now) {
-		if (add_overflows(now, lapic->timer_deadline - guest_now, &expiry))
+	if (left) {
+		if (add_overflows(now, left, &expiry))
 			expiry = ~0ULL;
 		timer_set(&lapic->timer, expiry);
 		return;

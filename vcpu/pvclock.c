@@ -68,9 +68,9 @@ static void fill_system(struct vcpu *vcpu, struct pvclock_system *record)
 {
 	uint64_t now = clock_tsc();
 
-	record->tsc_timestamp = now + vcpu->tsc_offset;
+	record->tsc_timestamp = vcpu_scale_tsc(vcpu, now) + vcpu->tsc_offset;
 	record->system_time = clock_ns_from_tsc(now) - vcpu->vm->started_ns;
-	scale_of_frequency(clock_tsc_hz, &record->tsc_to_system_mul, &record->tsc_shift);
+	scale_of_frequency(vcpu->vm->tsc_hz, &record->tsc_to_system_mul, &record->tsc_shift);
 	record->flags = tscs_agree(vcpu->vm) ? FLAG_TSC_STABLE : 0;
 	if (__atomic_exchange_n(&vcpu->pv.paused, false, __ATOMIC_RELAXED))
 		record->flags |= FLAG_GUEST_STOPPED;
@@ -161,7 +161,7 @@ static void set_offset(struct vcpu *vcpu, uint64_t offset)
 		const struct vcpu *other = vm->vcpus[i];
 
 		if (other != vcpu && other->tsc_written &&
-			offset - other->tsc_offset + clock_tsc_hz < 2 * clock_tsc_hz) {
+			offset - other->tsc_offset + vm->tsc_hz < 2 * vm->tsc_hz) {
 			offset = other->tsc_offset;
 			break;
 		}
@@ -176,7 +176,7 @@ void pvclock_set_tsc(struct vcpu *vcpu, uint64_t tsc)
 	struct vm *vm = vcpu->vm;
 	bool agreed = tscs_agree(vm);
 
-	set_offset(vcpu, tsc - clock_tsc());
+	set_offset(vcpu, tsc - vcpu_scale_tsc(vcpu, clock_tsc()));
 	vcpu_set_dirty(vcpu, REG_TSC);
 	pvclock_update(vcpu);
 	if (tscs_agree(vm) == agreed)

@@ -22,6 +22,7 @@ set(VCPU_SOURCES
 	vcpu/sched_queue.c
 	vcpu/sched_vm.c
 	vcpu/tlb.c
+	vcpu/tsc.c
 	vcpu/vcpu.c
 	vcpu/vm.c)
 # Decoder, emulator, guest address space.

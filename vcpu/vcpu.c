@@ -123,7 +123,7 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 		vcpu->extint = false;
 		vcpu->window = 0;
 		vcpu->history_next = 0;
-		vcpu->tsc_offset = -clock_tsc();
+		vcpu->tsc_offset = -vcpu_scale_tsc(vcpu, clock_tsc());
 		vcpu->xcr0 = XCR0_X87;
 		memset(vcpu->dr, 0, sizeof(vcpu->dr));
 		memset(vcpu->history, 0, sizeof(vcpu->history));

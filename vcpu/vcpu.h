@@ -102,7 +102,8 @@ struct vcpu {
 	uint8_t sipi_vector;         /* [a] with REQUEST_SIPI */
 	struct lapic *lapic;         /* [I] */
 	bool tsc_written;            /* [vm.lock] by the guest, since its VM was started */
-	uint64_t tsc_offset;         /* guest TSC = host TSC + this, modulo 2^64 */
+	uint64_t tsc_offset;         /* guest TSC = scaled host TSC + this, modulo 2^64 */
+	uint64_t tsc_ratio;          /* [I] as hw->tsc_format has it; 0: not scaled */
 
 	uint64_t xcr0;               /* while not loaded; else in the CPU */
 	void *fpu;                   /* [I] XSAVE area, 64-byte aligned; in the CPU while loaded */
@@ -153,9 +154,33 @@ static inline void vcpu_end_guest(struct vcpu *vcpu)
 	__atomic_store_n(&vcpu->in_guest, false, __ATOMIC_RELEASE);
 }
 
+/* The guest's TSC, but for its offset, when the host's is `tsc`. */
+static inline uint64_t vcpu_scale_tsc(const struct vcpu *vcpu, uint64_t tsc)
+{
+	if (unlikely(vcpu->tsc_ratio))
+		return tsc_scale(tsc, vcpu->tsc_ratio, hw->tsc_format->fraction_bits);
+	return tsc;
+}
+
+/* The host's ticks from `now` until the guest's TSC is `tsc`, 2^64 - 1 at most; 0: it is there. */
+static inline uint64_t vcpu_tsc_until(const struct vcpu *vcpu, uint64_t now, uint64_t tsc)
+{
+	uint64_t ratio = vcpu->tsc_ratio;
+	uint64_t guest_now;
+	unsigned int bits;
+
+	if (likely(!ratio)) {
+		guest_now = now + vcpu->tsc_offset;
+		return tsc > guest_now ? tsc - guest_now : 0;
+	}
+	bits = hw->tsc_format->fraction_bits;
+	guest_now = tsc_scale(now, ratio, bits) + vcpu->tsc_offset;
+	return tsc > guest_now ? tsc_unscale(tsc - guest_now, ratio, bits) : 0;
+}
+
 static inline uint64_t vcpu_tsc(const struct vcpu *vcpu)
 {
-	return clock_tsc() + vcpu->tsc_offset;
+	return vcpu_scale_tsc(vcpu, clock_tsc()) + vcpu->tsc_offset;
 }
 
 /* EDX:EAX, as MSR and XSETBV operands have it. */

@@ -43,6 +43,7 @@ int vm_create(const char *name, unsigned int vcpu_count, struct vm **out)
 	if (!vm->cpuid || sched_vm_init(vm))
 		goto fail;
 	cpuid_table_build(vm->cpuid, vcpu_count);
+	vm->tsc_hz = clock_tsc_hz;
 	error = guest_memory_init(&vm->memory, hw->s2_format);
 	if (error)
 		goto fail;
@@ -63,6 +64,24 @@ fail:
 	heap_free(vm->cpuid);
 	heap_free(vm);
 	return error;
+}
+
+int vm_set_tsc_hz(struct vm *vm, uint64_t hz)
+{
+	uint64_t ratio;
+	int error;
+
+	/* The machine's own, to the kHz, as which it is shown. */
+	if (hz / 1000 == clock_tsc_hz / 1000)
+		return 0;
+	error = tsc_find_ratio(hw->tsc_format, hz, clock_tsc_hz, &ratio);
+	if (error)
+		return error;
+	vm->tsc_hz = hz;
+	cpuid_set_tsc_hz(vm->cpuid, hz);
+	for (unsigned int i = 0; i < vm->vcpu_count; i++)
+		vm->vcpus[i]->tsc_ratio = ratio;
+	return 0;
 }
 
 void vm_destroy(struct vm *vm)
@@ -100,7 +119,7 @@ void vm_reset(struct vm *vm)
 void vm_start(struct vm *vm)
 {
 	/* All vCPUs of a VM see the same TSC. */
-	uint64_t tsc_offset = -clock_tsc();
+	uint64_t tsc_offset = -vcpu_scale_tsc(vm->vcpus[0], clock_tsc());
 
 	vm->state = VM_RUNNING;
 	vm->started_ns = clock_now_ns();

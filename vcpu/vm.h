@@ -76,6 +76,7 @@ struct vm {
 	struct vcpu *vcpus[VM_MAX_VCPUS];      /* [I] */
 	unsigned int vcpu_count;               /* [I] */
 	struct cpuid_table *cpuid;             /* [I] what CPUID says here */
+	uint64_t tsc_hz;                       /* [I] of the guest's TSC */
 	struct sched_params sched;             /* boot CPU; the CPUs [a] */
 	struct sched_group group;              /* how its vCPUs compete; see vcpu/sched_queue.h */
 	struct sched_share *shares;            /* [I] one for each CPU, of `group` */
@@ -94,6 +95,11 @@ struct vm {
  * -ENOMEM leaves nothing behind.
  */
 int vm_create(const char *name, unsigned int vcpu_count, struct vm **out) __must_check;
+/*
+ * Give the guest a TSC of another frequency than the machine's, which a new VM has. Before the VM
+ * runs for the first time. -ENOTSUP, and nothing changes: this CPU cannot scale its TSC to it.
+ */
+int vm_set_tsc_hz(struct vm *vm, uint64_t hz) __must_check;
 /* Devices are destroyed, all memory is freed. The VM does not run. */
 void vm_destroy(struct vm *vm);
 /* vCPUs, devices and memory back to power-up. The VM does not run. */

@@ -40,6 +40,8 @@ const struct vmx_feature vmx_features[] = {
 		.without = "guests write back the real caches" },
 	{ WORD_PROC2, PROC2_ENCLS, .name = "ENCLS exiting", .without = "there is no SGX" },
 	{ WORD_PROC2, PROC2_ENCLV, .name = "ENCLV exiting", .without = "there is no SGX v2" },
+	{ WORD_PROC2, PROC2_TSC_SCALING, LATER, .name = "TSC scaling",
+		.without = "guests have the machine's TSC frequency" },
 	{ WORD_EXIT, EXIT_SAVE_DEBUG, NEEDED, .name = "saving of debug controls" },
 	{ WORD_EXIT, EXIT_HOST_64, NEEDED, .name = "a 64-bit host" },
 	{ WORD_EXIT, EXIT_SAVE_PAT, NEEDED, .name = "saving of the PAT" },

@@ -21,6 +21,7 @@ const struct hw_ops vmx_ops = {
 	.flush_tlb = vmx_flush_tlb,
 	.pause_exits = vmx_pause_exits,
 	.s2_format = &vmx_ept_format,
+	.tsc_format = &vmx_tsc_format,
 	.describe = vmx_describe,
 	.summary = vmx_summary,
 	.dump = vmx_dump,

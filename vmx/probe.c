@@ -29,6 +29,7 @@
 
 struct vmx_capabilities vmx_capabilities;
 struct vmx_controls vmx_controls;
+struct tsc_format vmx_tsc_format;
 
 static bool vendor_is_intel(void)
 {
@@ -90,6 +91,8 @@ int vmx_probe(char *why, size_t size)
 		return error;
 	vmx_controls_choose(&vmx_capabilities, &vmx_controls);
 	vmx_ept_format_init(vmx_capabilities.ept_vpid);
+	if (vmx_capabilities.proc2 >> 32 & PROC2_TSC_SCALING)
+		vmx_tsc_format = (struct tsc_format){ .whole_bits = 16, .fraction_bits = 48 };
 	return 0;
 }
 

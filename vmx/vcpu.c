@@ -156,18 +156,25 @@ static void write_preemption_timer(void)
 #define PAUSE_GAP 160
 #define PAUSE_WINDOW 4096
 
-static uint32_t choose_proc2(const struct vm *vm)
+static uint32_t choose_proc2(const struct vcpu *vcpu)
 {
-	if (vm->vcpu_count == 1 || !(vmx_capabilities.proc2 >> 32 & PROC2_PAUSE_LOOP))
-		return vmx_controls.proc2;
-	vmwrite(VMCS_PAUSE_GAP, PAUSE_GAP);
-	vmwrite(VMCS_PAUSE_WINDOW, PAUSE_WINDOW);
-	return vmx_controls.proc2 | PROC2_PAUSE_LOOP;
+	uint32_t proc2 = vmx_controls.proc2;
+
+	if (vcpu->vm->vcpu_count > 1 && (vmx_capabilities.proc2 >> 32 & PROC2_PAUSE_LOOP)) {
+		vmwrite(VMCS_PAUSE_GAP, PAUSE_GAP);
+		vmwrite(VMCS_PAUSE_WINDOW, PAUSE_WINDOW);
+		proc2 |= PROC2_PAUSE_LOOP;
+	}
+	if (vcpu->tsc_ratio) {
+		vmwrite(VMCS_TSC_MULTIPLIER, vcpu->tsc_ratio);
+		proc2 |= PROC2_TSC_SCALING;
+	}
+	return proc2;
 }
 
 static void write_controls(const struct vcpu *vcpu, const struct vmx_vcpu *hw_state)
 {
-	const uint32_t proc2 = choose_proc2(vcpu->vm);
+	const uint32_t proc2 = choose_proc2(vcpu);
 
 	vmwrite(VMCS_PIN, vmx_controls.pin);
 	vmwrite(VMCS_PROC, vmx_controls.proc);

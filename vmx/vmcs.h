@@ -27,6 +27,7 @@ enum vmcs_field {
 	VMCS_VIRTUAL_APIC = 0x2012,
 	VMCS_EPTP = 0x201a,
 	VMCS_ENCLS_BITMAP = 0x202e,
+	VMCS_TSC_MULTIPLIER = 0x2032,
 	VMCS_ENCLV_BITMAP = 0x2036,
 
 	VMCS_GUEST_PHYSICAL = 0x2400,
@@ -153,6 +154,7 @@ _Static_assert(SEG_ES == 0 && SEG_CS == 1 && SEG_SS == 2 && SEG_DS == 3 && SEG_F
 #define PROC2_PAUSE_LOOP BIT(10)
 #define PROC2_INVPCID BIT(12)
 #define PROC2_ENCLS BIT(15)
+#define PROC2_TSC_SCALING BIT(25)
 #define PROC2_ENCLV BIT(28)
 
 /* VM-exit controls. */

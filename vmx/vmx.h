@@ -67,6 +67,9 @@ void vmx_capabilities_read(struct vmx_capabilities *capabilities);
 extern struct vmx_capabilities vmx_capabilities;
 extern struct vmx_controls vmx_controls;
 
+/* Ratios of TSCs: none where probe() finds no TSC scaling. */
+extern struct tsc_format vmx_tsc_format;
+
 int vmx_probe(char *why, size_t size) __must_check;
 void vmx_describe(void (*line)(const char *format, ...));
 void vmx_summary(char *text, size_t size);

@@ -38,12 +38,13 @@ def machine_of(env, image):
     return env.machine(image, 1700, cpus=1, icount=ICOUNT_SHIFT, extra=extra), QEMU_TSC_HZ
 
 
-def configuration():
+def configuration(tsc_khz):
+    more = [f"tsc = {tsc_khz}kHz"] if tsc_khz else []
     text, files = "", []
     for name, (words, _, vcpus) in GUESTS.items():
         guest = guests.Guest("debian-cloud/vmlinuz", None, "exercise64/initrd.gz", f"{test_many.SMALL} {words}".strip(),
                              96, vcpus=vcpus)
-        section, files = suite.conf_section(name, guest)
+        section, files = suite.conf_section(name, guest, more=more)
         text += re.sub(r"= /\w+/(kernel|initrd)", r"= /all/\1", section)
     return text, [(here, "/all/" + there.rsplit("/", 1)[1]) for here, there in files]
 
@@ -78,10 +79,14 @@ def boot(machine, name):
     with Console(machine, name) as console:
         machine.expect(r"^GUEST-OK Linux", 900, guests.KERNEL_DEATH)
         machine.expect(guests.SHELL, 300)
-        wanted = GUESTS[name][1]
-        source = console.ask("cat /sys/devices/system/clocksource/*/current_clocksource", r"^([a-z_-]+)\n").group(1)
-        suite.check(source == wanted, f"guest {name} took the clock source {source}, not {wanted}")
+        check_source(console)
         return int(console.ask("date +%s", r"^(\d+)\n").group(1))
+
+
+def check_source(console):
+    wanted = GUESTS[console.name][1]
+    source = console.ask("cat /sys/devices/system/clocksource/*/current_clocksource", r"^([a-z_-]+)\n").group(1)
+    suite.check(source == wanted, f"guest {console.name} has the clock source {source}, not {wanted}")
 
 
 def times_of(machine, name):
@@ -138,6 +143,7 @@ def finish(machine, name):
         end = machine.position
         machine.expect(guests.SHELL, 300)
         console.ask("echo over", r"^over$", 300)
+        check_source(console)
     return machine.text[start:end]
 
 
@@ -157,8 +163,10 @@ def account(machine, name, text, before):
                 f"guest {name} says that {known:.1f} s were stolen, vm show {shown:.1f} s")
 
 
-def clocks(env, seconds, every_s):
-    machine, hz = machine_of(env, env.image(*configuration()))
+def clocks(env, seconds, every_s, tsc_khz=None):
+    """tsc_khz: what the guests' TSCs have; None: what the machine's has."""
+    machine, hz = machine_of(env, env.image(*configuration(tsc_khz)))
+    hz = tsc_khz * 1000 if tsc_khz else hz
     with machine:
         machine.expect(test_many.PROMPT, 120)
         test_many.start_all(machine, GUESTS)
@@ -187,3 +195,9 @@ def test_clocks(env):
 def test_clocks_minute(env):
     """The same in short."""
     clocks(env, 60, 10)
+
+
+@suite.test
+def test_clocks_scaled(env):
+    """The same with TSCs of another frequency than the machine's, on a bench whose hardware can scale them."""
+    clocks(env, 60, 10, 4000)

@@ -78,6 +78,7 @@ ballast_system_test(many-64 qemu-svm LONG TIMEOUT 1800)
 # busy guests on one CPU are slow with QEMU's counted instructions.
 ballast_system_test(clocks-minute bochs-vmx)
 ballast_system_test(clocks bochs-vmx LONG TIMEOUT 1800)
+ballast_system_test(clocks-scaled bochs-vmx LONG)
 ballast_system_test(clocks qemu-svm LONG TIMEOUT 1800)
 ballast_system_test(linux-bullies bochs-vmx)
 ballast_system_test(linux-bullies bochs-svm LONG TIMEOUT 900)

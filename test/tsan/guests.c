@@ -511,6 +511,11 @@ void cpuid_table_build(struct cpuid_table *table, unsigned int vcpu_count)
 	(void)table, (void)vcpu_count;
 }
 
+void cpuid_set_tsc_hz(struct cpuid_table *table, uint64_t hz)
+{
+	(void)table, (void)hz;
+}
+
 void pv_scheduled(struct vcpu *vcpu)
 {
 	(void)vcpu;

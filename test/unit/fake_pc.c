@@ -22,7 +22,8 @@ static void pull(struct vcpu *vcpu, uint32_t groups)
 	vcpu->valid |= groups;
 }
 
-static const struct hw_ops fake_hw = { .name = "fake", .pull = pull };
+static const struct tsc_format tsc_format = { .whole_bits = 16, .fraction_bits = 48 };
+static const struct hw_ops fake_hw = { .name = "fake", .pull = pull, .tsc_format = &tsc_format };
 const struct hw_ops *hw = &fake_hw;
 
 void *heap_alloc(size_t bytes, enum frame_use use)
@@ -99,6 +100,7 @@ void fake_pc_begin(unsigned int vcpu_count)
 	pc.cpuid.physical_bits = 40;
 	pc.cpuid.basic[1].registers.ecx = CPUID_X2APIC | CPUID_TSC_DEADLINE;
 	pc.vm.cpuid = &pc.cpuid;
+	pc.vm.tsc_hz = FAKE_TSC_HZ;
 	for (unsigned int i = 0; i < vcpu_count; i++) {
 		struct vcpu *vcpu = &pc.vcpus[i];
 

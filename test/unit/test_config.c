@@ -145,6 +145,28 @@ static void shares_of_the_machine(void **state)
 	}
 }
 
+static void frequencies_of_tscs(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t hz;
+	} tscs[] = {
+		{ "", 0 }, { "tsc = machine", 0 }, { "tsc = 2000MHz", 2000000000 },
+		{ "tsc=2599998kHz", 2599998000 }, { "tsc = \"10GHz\"", 10000000000 },
+		{ "tsc = 1000kHz", 1000000 }, { "tsc = 1MHz", 1000000 },
+		{ "tsc = 10000000kHz", 10000000000 },
+	};
+	char text[100];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(tscs); i++) {
+		snprintf(text, sizeof(text), "[vm a]\nkernel=k\n%s\n", tscs[i].text);
+		parse(text);
+		assert_int_equal(config.diagnostic_count, 0);
+		assert_int_equal(config.vms[0].tsc_hz, tscs[i].hz);
+	}
+}
+
 static void mitigations_are_chosen(void **state)
 {
 	const enum mitigation_mode *modes = config.ballast.mitigations;
@@ -221,7 +243,7 @@ static const struct {
 	{"debug_exit = yes", "3: unknown key 'debug_exit'; did you mean 'debug-exit'?"},
 	{"modlue = a", "3: unknown key 'modlue'; did you mean 'module'?"},
 	{"disk = a", "3: unknown key 'disk'; expected memory, vcpus, kernel, initrd, module, "
-		     "cmdline, boot, autostart, debug-exit, weight, cap or cpus"},
+		     "cmdline, boot, autostart, debug-exit, weight, cap, cpus or tsc"},
 	{"memory = lots",
 		"3: memory 'lots' is not a size; expected a number with K, M or G, such as"
 		" 256M"},
@@ -279,6 +301,19 @@ static const struct {
 	{"cap = 25%%", "3: cap '25%%' is no share of CPUs; expected 1% to 6400%, or none"},
 	{"cap = -1", "3: cap '-1' is no share of CPUs; expected 1% to 6400%, or none"},
 	{"cap =", "3: cap '' is no share of CPUs; expected 1% to 6400%, or none"},
+	{"tsc = 2000", "3: tsc '2000' is no frequency; expected 1MHz to 10GHz, such as 2000MHz, or"
+		       " machine"},
+	{"tsc = 2000 MHz", "3: tsc '2000 MHz' is no frequency; expected 1MHz to 10GHz, such as"
+			   " 2000MHz, or machine"},
+	{"tsc = 999kHz", "3: tsc '999kHz' is no frequency; expected 1MHz to 10GHz, such as 2000MHz,"
+			 " or machine"},
+	{"tsc = 11GHz", "3: tsc '11GHz' is no frequency; expected 1MHz to 10GHz, such as 2000MHz,"
+			" or machine"},
+	{"tsc = 18446744073709551617kHz", "3: tsc '18446744073709551617kHz' is no frequency;"
+		" expected 1MHz to 10GHz, such as 2000MHz, or machine"},
+	{"tsc = MHz", "3: tsc 'MHz' is no frequency; expected 1MHz to 10GHz, such as 2000MHz, or"
+		      " machine"},
+	{"tsc =", "3: tsc '' is no frequency; expected 1MHz to 10GHz, such as 2000MHz, or machine"},
 	{"cpus = none", "3: cpus 'none' is no set of CPUs; expected numbers up to 255, such as"
 			" 0-3,6, or all"},
 	{"cpus = 3-1", "3: cpus '3-1' is no set of CPUs; expected numbers up to 255, such as"
@@ -551,6 +586,7 @@ int main(void)
 		cmocka_unit_test(defaults_stand_without_keys),
 		cmocka_unit_test(values_may_be_quoted),
 		cmocka_unit_test(shares_of_the_machine),
+		cmocka_unit_test(frequencies_of_tscs),
 		cmocka_unit_test(mitigations_are_chosen),
 		cmocka_unit_test(files_may_be_loaded_for_no_vm),
 		cmocka_unit_test(sizes_are_powers_of_1024),

@@ -554,6 +554,36 @@ static void moving_the_tsc_moves_the_deadline(void **state)
 	assert_int_equal(pc_take_interrupt(0), 0xec);
 }
 
+/* A guest's second is a second, whatever its TSC counts in it. */
+static void deadlines_of_scaled_tscs(void **state)
+{
+	static const uint64_t ratios[] = { BIT(47), 3 * BIT(48), BIT(48) / 3, BIT(48) / 2400 };
+	struct vcpu *vcpu = &pc.vcpus[0];
+
+	(void)state;
+	lapic_write32(0, LVTT, DEADLINE | 0xec);
+	for (size_t i = 0; i < ARRAY_SIZE(ratios); i++) {
+		uint64_t ten_ms = tsc_scale(FAKE_TSC_HZ / 100, ratios[i], 48);
+
+		vcpu->tsc_ratio = ratios[i];
+		vcpu->tsc_offset = 12345 - tsc_scale(clock_tsc(), ratios[i], 48);
+		assert_int_equal(vcpu_tsc(vcpu), 12345);
+		write_msr(0, MSR_TSC_DEADLINE, 12345 + ten_ms);
+		fake_clock_advance(10 * NS_PER_MS - 10 * NS_PER_US);
+		assert_int_equal(pc_take_interrupt(0), -1);
+		assert_true(vcpu_tsc(vcpu) < 12345 + ten_ms);
+		fake_clock_advance(20 * NS_PER_US);
+		assert_true(vcpu_tsc(vcpu) >= 12345 + ten_ms);
+		assert_int_equal(pc_take_interrupt(0), 0xec);
+		lapic_write32(0, EOI, 0);
+		/* The end of time. */
+		write_msr(0, MSR_TSC_DEADLINE, ~0ULL);
+		fake_clock_advance(NS_PER_SEC);
+		assert_int_equal(pc_take_interrupt(0), -1);
+	}
+	vcpu->tsc_ratio = 0;
+}
+
 static void reset_stops_the_timer(void **state)
 {
 	(void)state;
@@ -800,6 +830,7 @@ int main(void)
 		ONE(a_period_that_nobody_hears_is_held),
 		ONE(deadline_fires_when_the_guests_tsc_gets_there),
 		ONE(moving_the_tsc_moves_the_deadline),
+		ONE(deadlines_of_scaled_tscs),
 		ONE(reset_stops_the_timer),
 		FOUR(x2apic_has_its_own_registers),
 		ONE(base_changes_only_along_the_allowed_ways),

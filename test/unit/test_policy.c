@@ -275,6 +275,19 @@ static void others_do_not_exist(void **state)
 	assert_int_equal(lapic_value, 77);
 }
 
+static void tells_the_frequency_of_the_tsc(void **state)
+{
+	struct cpuid_result *leaf = &table.basic[0x15].registers;
+
+	(void)state;
+	table.intel = true;
+	table.basic_max = 0x15;
+	cpuid_set_tsc_hz(&table, 2000000000);
+	assert_int_equal((uint64_t)leaf->ecx * leaf->ebx / leaf->eax, 2000000000);
+	cpuid_set_tsc_hz(&table, 10000000000);
+	assert_int_equal((uint64_t)leaf->ecx * leaf->ebx / leaf->eax, 10000000000);
+}
+
 static void tsc_writes_move_the_offset(void **state)
 {
 	uint64_t value;
@@ -295,6 +308,7 @@ int main(void)
 		cmocka_unit_test_setup(describes_the_topology, setup),
 		cmocka_unit_test_setup(follows_control_registers, setup),
 		cmocka_unit_test_setup(answers_everything, setup),
+		cmocka_unit_test_setup(tells_the_frequency_of_the_tsc, setup),
 		cmocka_unit_test_setup(efer_is_checked, setup),
 		cmocka_unit_test_setup(mtrrs_are_kept, setup),
 		cmocka_unit_test_setup(others_do_not_exist, setup),

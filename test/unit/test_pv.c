@@ -452,6 +452,34 @@ static void clock_follows_the_tsc(void **state)
 	assert_in_range(clock_read(0, CLOCK_AT), 2 * NS_PER_SEC - 5, 2 * NS_PER_SEC + 5);
 }
 
+/* With TSCs of another frequency than the machine's. */
+static void clock_of_scaled_tscs(void **state)
+{
+	(void)state;
+	pc.vm.started_ns = clock_now_ns();
+	pc.vm.tsc_hz = FAKE_TSC_HZ / 3;
+	for (unsigned int i = 0; i < 4; i++) {
+		pc.vcpus[i].tsc_ratio = BIT(48) / 3;
+		pc.vcpus[i].tsc_offset = 0;
+	}
+	assert_int_equal(write_clock(0, CLOCK_AT | ENABLED), 0);
+	assert_int_equal(get64(CLOCK_AT + 8), vcpu_tsc(&pc.vcpus[0]));
+	fake_clock_advance(5 * NS_PER_SEC);
+	assert_in_range(clock_read(0, CLOCK_AT), 5 * NS_PER_SEC - 10, 5 * NS_PER_SEC + 10);
+	/* What is written is read, and runs on at the guest's frequency. */
+	pvclock_set_tsc(&pc.vcpus[0], 7);
+	assert_int_equal(vcpu_tsc(&pc.vcpus[0]), 7);
+	fake_clock_advance(NS_PER_SEC);
+	assert_in_range(vcpu_tsc(&pc.vcpus[0]), FAKE_TSC_HZ / 3 + 5, FAKE_TSC_HZ / 3 + 8);
+	assert_in_range(clock_read(0, CLOCK_AT), 6 * NS_PER_SEC - 10, 6 * NS_PER_SEC + 10);
+	/* A second is one of the guest's: 0.9 s are meant to be the same, 1.1 s are not. */
+	pvclock_set_tsc(&pc.vcpus[1], 7 + pc.vm.tsc_hz / 10);
+	assert_int_equal(pc.vcpus[1].tsc_offset, pc.vcpus[0].tsc_offset);
+	fake_clock_advance(NS_PER_SEC / 5);
+	pvclock_set_tsc(&pc.vcpus[2], 7 + pc.vm.tsc_hz / 10);
+	assert_int_equal(vcpu_tsc(&pc.vcpus[2]), 7 + pc.vm.tsc_hz / 10);
+}
+
 static void clock_tells_of_a_pause(void **state)
 {
 	(void)state;
@@ -490,6 +518,7 @@ int main(void)
 		TEST(clock_records_nowhere_are_refused),
 		TEST(written_tscs_agree),
 		TEST(clock_follows_the_tsc),
+		TEST(clock_of_scaled_tscs),
 		TEST(clock_tells_of_a_pause),
 	};
 

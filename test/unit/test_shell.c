@@ -259,7 +259,7 @@ static void tab_offers_what_may_follow(void **state)
 }
 
 #define KEYS "memory= vcpus= kernel= initrd= module= cmdline= boot= autostart= debug-exit= weight= " \
-	     "cap= cpus= "
+	     "cap= cpus= tsc= "
 
 /* The same for the word that begins at `start`. */
 static const char *offered_at(const char *line, size_t start)

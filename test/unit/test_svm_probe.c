@@ -76,13 +76,13 @@ static void probe_accepts_and_reads_features(void **state)
 	assert_true(fake.vm_cr_read);
 	assert_int_equal(detected.asids, 16);
 	assert_false(detected.next_rip || detected.decode_assists || detected.flush_by_asid ||
-		detected.clean_bits || detected.fragile_virtual_irq);
+		detected.clean_bits || detected.fragile_virtual_irq || detected.tsc_ratio);
 	assert_true(detected.huge_pages && detected.tsc_aux);
-	fake.svm_edx |= BIT(3) | BIT(5) | BIT(6) | BIT(7);
+	fake.svm_edx |= BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7);
 	fake.tcg = true;
 	assert_int_equal(detect(), 0);
 	assert_true(detected.next_rip && detected.decode_assists && detected.flush_by_asid &&
-		detected.clean_bits && detected.fragile_virtual_irq);
+		detected.clean_bits && detected.fragile_virtual_irq && detected.tsc_ratio);
 	/* A vendor's name does not matter where the feature is there. */
 	fake.vendor = "GenuineIntel";
 	assert_int_equal(detect(), 0);

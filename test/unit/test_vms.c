@@ -32,7 +32,7 @@ const struct hw_ops *hw = &some_hw;
 
 static struct {
 	unsigned int created, destroyed, loaded, started, reset, stop_requests;
-	int create_error, platform_error, find_error, load_error;
+	int create_error, tsc_error, platform_error, find_error, load_error;
 	uint64_t free_frames, vm_frames;
 } fake;
 
@@ -75,6 +75,14 @@ int vm_create(const char *name, unsigned int vcpu_count, struct vm **out)
 	fake.created++;
 	*out = vm;
 	return 0;
+}
+
+int vm_set_tsc_hz(struct vm *vm, uint64_t hz)
+{
+	assert_int_equal(vm->state, VM_STOPPED);
+	if (!fake.tsc_error)
+		vm->tsc_hz = hz;
+	return fake.tsc_error;
 }
 
 static struct platform platforms[8];
@@ -774,6 +782,36 @@ static void set_changes_shares_at_once(void **state)
 	assert_said("");
 }
 
+static void set_changes_the_tsc_for_the_next_start(void **state)
+{
+	struct managed_vm *one = vms_find("one");
+
+	(void)state;
+	vms_start(one);
+	assert_int_equal(one->vm->tsc_hz, 0); /* nobody has set it */
+	assert_int_equal(vms_set(one, "tsc=2000MHz", why, sizeof(why)), -EBUSY);
+	vms_stop(one);
+	leave_cpus(one);
+	vms_poll();
+	fake_serial_take();
+	assert_int_equal(vms_set(one, "tsc=2000MHz", why, sizeof(why)), 0);
+	assert_int_equal(vms_start(one), 0);
+	assert_int_equal(one->vm->tsc_hz, 2000000000);
+	vms_stop(one);
+	leave_cpus(one);
+	vms_poll();
+	assert_int_equal(vms_set(one, "tsc=1GHz", why, sizeof(why)), 0);
+	fake_serial_take();
+	fake.tsc_error = -ENOTSUP;
+	assert_int_equal(vms_start(one), -ENOTSUP);
+	assert_said("vm one: could not start: this CPU cannot scale its TSC to the frequency that "
+		    "'tsc' asks for; set tsc=machine\r\n");
+	assert_null(one->vm);
+	assert_int_equal(vms_set(one, "tsc=machine", why, sizeof(why)), 0);
+	assert_int_equal(vms_start(one), 0);
+	assert_int_equal(one->vm->tsc_hz, 0);
+}
+
 static void set_changes_the_rest_for_the_next_start(void **state)
 {
 	struct managed_vm *one = vms_find("one");
@@ -869,6 +907,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(creation_names_the_mistake, setup, teardown),
 		cmocka_unit_test_setup_teardown(there_is_a_limit_and_no_leak, setup, teardown),
 		cmocka_unit_test_setup_teardown(set_changes_shares_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(set_changes_the_tsc_for_the_next_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(set_changes_the_rest_for_the_next_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(paused_vms_can_be_ended, setup, teardown),
 	};

@@ -10,3 +10,4 @@ ballast_unit_test(sched SOURCES test/unit/test_sched.c vcpu/sched.c vcpu/sched_a
 ballast_unit_test(sched_queue SOURCES test/unit/test_sched_queue.c ${SCHED_POLICY_SOURCES})
 ballast_unit_test(tlb SOURCES test/unit/test_tlb.c vcpu/tlb.c LIBS pthread)
 ballast_unit_test(pause SOURCES test/unit/test_pause.c vcpu/pause.c)
+ballast_unit_test(tsc SOURCES test/unit/test_tsc.c vcpu/tsc.c)
