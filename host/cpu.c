@@ -104,7 +104,7 @@ uint64_t cpu_idle_tsc(const struct cpu *cpu)
 	return total + (since && now > since ? now - since : 0);
 }
 
-void cpu_idle(void)
+bool cpu_idle(void)
 {
 	/*
 	 * A kick whose interrupt was already served, in a window, must not be slept over. STI lets
@@ -117,7 +117,7 @@ void cpu_idle(void)
 	} else {
 		irq_window();
 	}
-	__atomic_store_n(&this_cpu()->kick, 0, __ATOMIC_SEQ_CST);
+	return __atomic_exchange_n(&this_cpu()->kick, 0, __ATOMIC_SEQ_CST);
 }
 
 void irq_window(void)

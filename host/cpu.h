@@ -83,8 +83,11 @@ bool cpu_take_work(void);
  */
 void cpu_poke(struct cpu *cpu);
 
-/* Halt until an interrupt has been served. Interrupts are off again on return. */
-void cpu_idle(void);
+/*
+ * Halt until an interrupt has been served. Interrupts are off again on return. True when cpu_kick()
+ * was called before or meanwhile: that is then done with.
+ */
+bool cpu_idle(void);
 
 /* How long the CPU has halted in cpu_idle() so far; any CPU. */
 uint64_t cpu_idle_tsc(const struct cpu *cpu);

@@ -74,6 +74,31 @@ static bool stays_halted(struct vcpu *vcpu)
 	return !vcpu_has_wakeup(vcpu);
 }
 
+/* The CPU is the vCPU's: its run begins, or goes on after a wait. */
+static void have_cpu(struct vcpu *vcpu)
+{
+	pv_scheduled(vcpu);
+	pause_scheduled(vcpu);
+	/* A wake may come after what it told was seen to: what has not come yet is waited for. */
+	if (unlikely(vcpu->wait_sipi || vcpu->in_hlt))
+		__atomic_fetch_or(&vcpu->requests, REQUEST_EVENTS, __ATOMIC_RELAXED);
+}
+
+/* `requests`: those that are served just now. */
+static enum turn block(struct vcpu *vcpu, enum vcpu_state state, uint32_t requests)
+{
+	struct cpu *cpu = this_cpu();
+
+	if (sched_block(vcpu, state))
+		return TURN_LEAVE;
+	have_cpu(vcpu);
+	/* It may have waited for long in there: what comes with each run is not put off. */
+	if ((requests & REQUEST_PREEMPT) || __atomic_load_n(&cpu->kick, __ATOMIC_RELAXED) ||
+		mitigation_changed(cpu))
+		return TURN_YIELD;
+	return TURN_AGAIN;
+}
+
 static enum turn serve_requests(struct vcpu *vcpu)
 {
 	uint32_t requests = __atomic_exchange_n(&vcpu->requests, 0, __ATOMIC_ACQ_REL);
@@ -91,11 +116,11 @@ static enum turn serve_requests(struct vcpu *vcpu)
 	if (requests & REQUEST_NMI)
 		vcpu->nmi_pending = MIN(vcpu->nmi_pending + 1, 2);
 	if (vcpu->wait_sipi)
-		return sched_block(vcpu, VCPU_WAIT_SIPI) ? TURN_LEAVE : TURN_AGAIN;
+		return block(vcpu, VCPU_WAIT_SIPI, requests);
 	if (unlikely(requests & (REQUEST_UNHALT | REQUEST_CLOCK)))
 		serve_paravirtual(vcpu, requests);
 	if (stays_halted(vcpu))
-		return sched_block(vcpu, VCPU_HALTED) ? TURN_LEAVE : TURN_AGAIN;
+		return block(vcpu, VCPU_HALTED, requests);
 	vcpu_prepare_events(vcpu);
 	return (requests & REQUEST_PREEMPT) ? TURN_YIELD : TURN_AGAIN;
 }
@@ -268,11 +293,7 @@ bool vcpu_run(struct vcpu *vcpu)
 	take_up(vcpu);
 	/* Before the requests are looked at: see vcpu_request(). */
 	__atomic_store_n(&cpu->running, vcpu, __ATOMIC_SEQ_CST);
-	pv_scheduled(vcpu);
-	pause_scheduled(vcpu);
-	/* A wake may come after what it told was seen to: what has not come yet is waited for. */
-	if (unlikely(vcpu->wait_sipi || vcpu->in_hlt))
-		__atomic_fetch_or(&vcpu->requests, REQUEST_EVENTS, __ATOMIC_RELAXED);
+	have_cpu(vcpu);
 	do
 		next = turn(vcpu);
 	while (next == TURN_AGAIN);

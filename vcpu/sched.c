@@ -106,6 +106,19 @@ void sched_insert(struct run_queue *queue, struct vcpu *vcpu, uint64_t now_ns)
 	sched_notify(queue, sched_queue_add(&queue->policy, &vcpu->sched, now_ns));
 }
 
+/* It dozes here, an interrupt of this CPU wakes it, and nobody else has come: its turn begins. */
+static bool rouse(struct run_queue *queue, struct vcpu *vcpu, uint64_t now_ns)
+{
+	if (queue->cpu != this_cpu() || queue->dozing != vcpu || sched_is_held(vcpu->vm) ||
+		!sched_may_run(vcpu, queue) ||
+		!sched_queue_start(&queue->policy, &vcpu->sched, now_ns))
+		return false;
+	cpu_set_drop(&sched_idle, queue->cpu->id);
+	queue->running = vcpu;
+	sched_account_change(&vcpu->times, SCHED_TIME_RUN, now_ns);
+	return true;
+}
+
 void sched_wake(struct vcpu *vcpu)
 {
 	uint64_t now_ns = clock_now_ns();
@@ -116,6 +129,10 @@ void sched_wake(struct vcpu *vcpu)
 		return;
 	}
 	__atomic_store_n(&vcpu->state, VCPU_RUNNABLE, __ATOMIC_RELAXED);
+	if (rouse(queue, vcpu, now_ns)) {
+		spin_unlock(&queue->lock);
+		return;
+	}
 	sched_account_change(&vcpu->times, SCHED_TIME_STEAL, now_ns);
 	to = sched_choose(vcpu, queue);
 	if (to != queue) {
@@ -126,11 +143,35 @@ void sched_wake(struct vcpu *vcpu)
 	spin_unlock(&queue->lock);
 }
 
+/*
+ * The vCPU has blocked and the CPU's idle bit is raised: idle with it, rather than to return and
+ * idle without. True when it was roused; what else ends the halt is for sched_run()'s caller.
+ */
+static bool doze(struct run_queue *queue, struct vcpu *vcpu)
+{
+	bool kicked;
+
+	/* As in idle(): who waits elsewhere may be taken over. */
+	if (!__atomic_load_n(&sched_busy_count, __ATOMIC_SEQ_CST)) {
+		queue->dozing = vcpu;
+		arm(queue, SCHED_NEVER);
+		kicked = cpu_idle();
+		queue->dozing = NULL;
+		if (queue->policy.current) {
+			if (unlikely(kicked))
+				cpu_kick(queue->cpu); /* to be seen to once more */
+			return true;
+		}
+	}
+	cpu_set_drop(&sched_idle, queue->cpu->id);
+	return false;
+}
+
 bool sched_block(struct vcpu *vcpu, enum vcpu_state state)
 {
 	uint64_t now_ns = clock_now_ns();
 	struct run_queue *queue = queue_of(vcpu->cpu);
-	bool blocked = false;
+	bool blocked = false, alone = false;
 
 	/*
 	 * State first, then look: vcpu_request() sets its bit first and then looks at the state, so
@@ -145,9 +186,12 @@ bool sched_block(struct vcpu *vcpu, enum vcpu_state state)
 		queue->running = NULL;
 		sched_account_change(&vcpu->times, SCHED_TIME_HALTED, now_ns);
 		sched_queue_put(&queue->policy, SCHED_SLEEPS, now_ns);
+		alone = sched_queue_is_empty(&queue->policy) && queue->open;
+		if (alone)
+			cpu_set_raise(&sched_idle, queue->cpu->id);
 	}
 	spin_unlock(&queue->lock);
-	return blocked;
+	return blocked && !(alone && doze(queue, vcpu));
 }
 
 void sched_unplace(struct vcpu *vcpu)

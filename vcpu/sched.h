@@ -61,8 +61,9 @@ void sched_unplace(struct vcpu *vcpu);
 /* Let it run if it is blocked: on its CPU or, when that is busy, on an idle one. Any CPU. */
 void sched_wake(struct vcpu *vcpu);
 /*
- * The running vCPU waits in `state`; false, and nothing changes, when a request came meanwhile.
- * Own CPU.
+ * The running vCPU waits in `state`: true when it has left its CPU. False: it runs on, because a
+ * request came meanwhile, or because it was alone here and an interrupt of this CPU has woken it.
+ * That may have kicked the CPU as well: cpu->kick tells. Own CPU.
  */
 bool sched_block(struct vcpu *vcpu, enum vcpu_state state);
 

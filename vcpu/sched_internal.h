@@ -3,7 +3,8 @@
  * What the scheduler's files share: a CPU's run queue, and where a vCPU may go.
  *
  * A vCPU is in one of these places, and vcpu->cpu names the queue whose lock guards it:
- *   asleep    state is VCPU_HALTED or VCPU_WAIT_SIPI: in no queue
+ *   asleep    state is VCPU_HALTED or VCPU_WAIT_SIPI: in no queue; it dozes while its CPU, which
+ *             has no other vCPU, idles within sched_block()
  *   waiting   in the queue's policy
  *   current   in vcpu_run() on that CPU
  *   shelved   it could run, but its VM is paused: in no queue
@@ -24,7 +25,8 @@
 struct run_queue {
 	struct spinlock lock;
 	struct sched_queue policy; /* [lock] */
-	struct vcpu *running;      /* [lock] in vcpu_run() here */
+	struct vcpu *running;      /* [lock] in vcpu_run() here, and not asleep */
+	struct vcpu *dozing;       /* own CPU: it may be woken where it is */
 	bool busy;                 /* [lock] its bit in sched_busy */
 	bool open;                 /* [a] it runs guests */
 	uint32_t placed;           /* [a] vCPUs with this vcpu->cpu */

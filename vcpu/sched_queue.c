@@ -277,12 +277,10 @@ static void remove_waiting(struct sched_queue *queue, struct sched_share *share,
 		queue->favoured = NULL;
 }
 
-bool sched_queue_add(struct sched_queue *queue, struct sched_entity *entity, uint64_t now_ns)
+/* It counts here from now on. */
+static inline void enter(struct sched_queue *queue, struct sched_share *share,
+	struct sched_entity *entity, uint64_t now_ns)
 {
-	struct sched_share *share = share_of(queue, entity);
-	struct sched_entity *current = queue->current;
-
-	sched_queue_update(queue, now_ns);
 	if (!entity->active) {
 		entity->active = true;
 		__atomic_fetch_add(&entity->group->active, 1, __ATOMIC_RELAXED);
@@ -294,6 +292,15 @@ bool sched_queue_add(struct sched_queue *queue, struct sched_entity *entity, uin
 		entity->arrived_ns = now_ns;
 	entity->queue = queue;
 	count_load(queue, entity, sched_entity_load(entity));
+}
+
+bool sched_queue_add(struct sched_queue *queue, struct sched_entity *entity, uint64_t now_ns)
+{
+	struct sched_share *share = share_of(queue, entity);
+	struct sched_entity *current = queue->current;
+
+	sched_queue_update(queue, now_ns);
+	enter(queue, share, entity, now_ns);
 	insert_waiting(queue, share, entity);
 	if (!current || share_of(queue, current) != share)
 		make_ready(queue, share);
@@ -438,6 +445,22 @@ struct sched_entity *sched_queue_pick(struct sched_queue *queue, uint64_t now_ns
 		return begin(queue, entity_at(share->waiting), now_ns);
 	}
 	return NULL;
+}
+
+bool sched_queue_start(struct sched_queue *queue, struct sched_entity *entity, uint64_t now_ns)
+{
+	if (queue->current || !sched_queue_is_empty(queue) ||
+		sched_cap_limits(&entity->group->cap))
+		return false;
+	enter(queue, share_of(queue, entity), entity, now_ns);
+	set_where(entity, SCHED_CURRENT);
+	queue->current = entity;
+	queue->charged_ns = now_ns;
+	queue->started_ns = now_ns;
+	queue->until_ns = SCHED_NEVER;
+	queue->used_ns = 0;
+	advance_clock(queue);
+	return true;
 }
 
 uint64_t sched_queue_unpark_at(const struct sched_queue *queue)

@@ -112,6 +112,12 @@ void sched_queue_update(struct sched_queue *queue, uint64_t now_ns);
 bool sched_queue_add(struct sched_queue *queue, struct sched_entity *entity, uint64_t now_ns);
 
 /*
+ * The same, and it is chosen; its turn has no end. False, and nothing changes, unless it is alone
+ * here and its VM has no cap.
+ */
+bool sched_queue_start(struct sched_queue *queue, struct sched_entity *entity, uint64_t now_ns);
+
+/*
  * Why one leaves: it waits again (the current one only); it has nothing to do; it goes to another
  * queue.
  */

@@ -154,7 +154,7 @@ static void halt(void)
 }
 
 /* As in host/cpu.c, which halts after STI. */
-void cpu_idle(void)
+bool cpu_idle(void)
 {
 	if (!__atomic_load_n(&own->cpu.kick, __ATOMIC_ACQUIRE)) {
 		__atomic_store_n(&own->cpu.idle, true, __ATOMIC_RELAXED);
@@ -163,7 +163,7 @@ void cpu_idle(void)
 	} else {
 		irq_window();
 	}
-	__atomic_store_n(&own->cpu.kick, 0, __ATOMIC_SEQ_CST);
+	return __atomic_exchange_n(&own->cpu.kick, 0, __ATOMIC_SEQ_CST);
 }
 
 uint64_t apic_timer_program(uint64_t deadline_tsc)

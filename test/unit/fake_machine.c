@@ -103,14 +103,14 @@ void irq_window(void)
 	timer_interrupt();
 }
 
-void cpu_idle(void)
+bool cpu_idle(void)
 {
 	if (!own->cpu.kick) {
 		if (!fake_machine_interrupted())
 			fake_machine_pass(NEVER);
 	}
 	irq_window();
-	own->cpu.kick = 0;
+	return __atomic_exchange_n(&own->cpu.kick, 0, __ATOMIC_SEQ_CST);
 }
 
 uint64_t apic_timer_program(uint64_t deadline_tsc)

@@ -67,14 +67,18 @@ unsigned int guest_mode_bits(struct vcpu *which)
 	return 64;
 }
 
+static unsigned int pauses_scheduled, pvs_scheduled;
+
 void pause_scheduled(struct vcpu *which)
 {
 	(void)which;
+	pauses_scheduled++;
 }
 
 void pv_scheduled(struct vcpu *which)
 {
 	(void)which;
+	pvs_scheduled++;
 }
 
 void pv_descheduled(struct vcpu *which, bool preempted)
@@ -87,10 +91,15 @@ void pvclock_update(struct vcpu *which)
 	(void)which;
 }
 
+/* What happens while the vCPU waits where it is; NULL: it leaves. */
+static void (*wait)(struct vcpu *which);
+
 bool sched_block(struct vcpu *which, enum vcpu_state state)
 {
-	(void)which, (void)state;
-	return true;
+	(void)state;
+	if (wait)
+		wait(which);
+	return !wait;
 }
 
 void sched_unplace(struct vcpu *which)
@@ -250,6 +259,67 @@ static void test_kick_ends_one_halt(void **state)
 	hw = &fake_hw;
 }
 
+static void woken(struct vcpu *which)
+{
+	which->requests |= REQUEST_UNHALT;
+}
+
+static void woken_and_kicked(struct vcpu *which)
+{
+	woken(which);
+	cpu.kick = 1;
+}
+
+static void woken_after_a_change(struct vcpu *which)
+{
+	woken(which);
+	mitigation_generation++;
+}
+
+static void kicked_for_nothing(struct vcpu *which)
+{
+	(void)which;
+	cpu.kick = 1;
+}
+
+/* It waits in there, and runs on; unless there is more to do than to run it. */
+static void test_waits_within_a_run(void **state)
+{
+	static const struct hw_ops once = { .enter = enter_once };
+	static void (*const interrupted[])(struct vcpu *which) = {
+		woken_and_kicked, woken_after_a_change, kicked_for_nothing,
+	};
+
+	(void)state;
+	hw = &once;
+	entries = pauses_scheduled = pvs_scheduled = 0;
+	cpu.kick = 0;
+	vcpu = (struct vcpu){ .vm = &vm, .in_hlt = true, .requests = REQUEST_EVENTS };
+	wait = woken;
+	assert_true(vcpu_run(&vcpu));
+	assert_int_equal(entries, 1);
+	assert_false(vcpu.in_hlt);
+	assert_int_equal(pauses_scheduled, 2);
+	assert_int_equal(pvs_scheduled, 2);
+	for (unsigned int i = 0; i < ARRAY_SIZE(interrupted); i++) {
+		cpu.kick = 0;
+		vcpu = (struct vcpu){ .vm = &vm, .in_hlt = true, .requests = REQUEST_EVENTS };
+		wait = interrupted[i];
+		assert_true(vcpu_run(&vcpu));
+		assert_int_equal(entries, 1);
+		assert_true(vcpu.in_hlt);
+		assert_true(vcpu.requests); /* it looks again when it runs */
+	}
+	/* Nor is the end of its turn forgotten when it could not wait. */
+	cpu.kick = 0;
+	vcpu.requests = REQUEST_EVENTS | REQUEST_PREEMPT;
+	wait = woken;
+	assert_true(vcpu_run(&vcpu));
+	assert_int_equal(entries, 1);
+	wait = NULL;
+	hw = &fake_hw;
+}
+
 /* A changed choice reaches the vCPU through being loaded anew; else it stays as it is. */
 static void test_mitigations_are_followed(void **state)
 {
@@ -279,6 +349,7 @@ int main(void)
 		cmocka_unit_test(test_mitigations_are_followed),
 		cmocka_unit_test(test_flush_requests),
 		cmocka_unit_test(test_kick_ends_one_halt),
+		cmocka_unit_test(test_waits_within_a_run),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

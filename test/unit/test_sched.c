@@ -46,9 +46,19 @@ void cpu_kick(struct cpu *cpu)
 	kicks++;
 }
 
-void cpu_idle(void)
+/* The interrupt that ends a halt. */
+static void (*during_idle)(void);
+
+bool cpu_idle(void)
 {
+	bool kicked;
+
 	idles++;
+	if (during_idle)
+		during_idle();
+	kicked = current->kick;
+	current->kick = 0;
+	return kicked;
 }
 
 void *heap_alloc(size_t bytes, enum frame_use use)
@@ -235,6 +245,7 @@ static int setup(void **state)
 	runs = idles = kicks = 0;
 	now = NS_PER_SEC;
 	during_run = NULL;
+	during_idle = NULL;
 	assert_int_equal(sched_init(), 0);
 	return 0;
 }
@@ -316,7 +327,7 @@ static void blocked_ones_do_not_run(void **state)
 	turn(0);
 	turn(0);
 	assert_int_equal(runs, 1);
-	assert_int_equal(idles, 1);
+	assert_int_equal(idles, 2); /* with it, and without */
 	sched_wake(&vcpus[0]);
 	sched_wake(&vcpus[0]); /* twice is once */
 	turn(0);
@@ -335,7 +346,224 @@ static void no_wake_is_lost(void **state)
 	turn(0);
 	turn(0);
 	assert_int_equal(runs, 3);
+	assert_int_equal(idles, 1); /* before it was woken */
+}
+
+static void wakes_here(void)
+{
+	now += NS_PER_MS;
+	sched_wake(&vcpus[0]);
+}
+
+static void wakes_here_and_kicks(void)
+{
+	cpu_kick(current);
+	wakes_here();
+}
+
+static void wakes_elsewhere(void)
+{
+	current = &cpus[1];
+	wakes_here();
+	current = &cpus[0];
+}
+
+static void another_wakes_too(void)
+{
+	sched_wake(&vcpus[1]);
+	wakes_here();
+}
+
+static void pauses_and_wakes(void)
+{
+	sched_pause(&vms[0]);
+	wakes_here();
+}
+
+static void pins_elsewhere_and_wakes(void)
+{
+	pin(&vms[0], 1);
+	wakes_here();
+}
+
+/* How the next halt's interrupt leaves it: it runs on. */
+static bool dozes(struct vcpu *vcpu)
+{
+	struct sched_times before, times;
+	uint32_t load = queue_of(current)->policy.load;
+
+	/* The end of a turn that another shared is none any more. */
+	timer_set(&queue_of(current)->timer, now + 1);
+	sched_times(vcpu, &before);
+	assert_false(sched_block(vcpu, VCPU_HALTED));
+	assert_int_equal(vcpu->state, VCPU_RUNNABLE);
+	assert_ptr_equal(queue_of(current)->running, vcpu);
+	assert_ptr_equal(queue_of(current)->policy.current, &vcpu->sched);
+	assert_int_equal(queue_of(current)->policy.load, load);
+	assert_int_equal(vcpu->vm->group.active, 1);
+	assert_false(cpu_set_test(&sched_idle, current->id));
+	assert_false(timer_armed(&queue_of(current)->timer));
+	now += 5 * NS_PER_US;
+	sched_times(vcpu, &times);
+	assert_int_equal(times.halted_ns - before.halted_ns, NS_PER_MS);
+	assert_int_equal(times.run_ns - before.run_ns, 5 * NS_PER_US);
+	assert_int_equal(times.steal_ns, before.steal_ns);
+	return true;
+}
+
+/* Or: it has left. */
+static bool dozes_and_leaves(struct vcpu *vcpu)
+{
+	assert_true(sched_block(vcpu, VCPU_HALTED));
+	assert_int_equal(vcpu->state, VCPU_RUNNABLE);
+	assert_null(queue_of(current)->running);
+	assert_null(queue_of(current)->policy.current);
+	return false;
+}
+
+static void dozing(bool (*how)(struct vcpu *vcpu), void (*interrupt)(void))
+{
+	sched_open(&cpus[1]);
+	start(0, 0, 1);
+	pin(&vms[0], 0);
+	start(1, 1, 1);
+	pin(&vms[1], 0);
+	sched_wake(&vcpus[0]);
+	during_run = how;
+	during_idle = interrupt;
+	turn(0);
+	assert_int_equal(idles, 1);
+	during_run = NULL;
+	during_idle = NULL;
+}
+
+static void one_that_is_alone_is_woken_in_place(void **state)
+{
+	(void)state;
+	dozing(dozes, wakes_here);
+	assert_int_equal(cpus[0].kick, 0);
+	/* And keeps nobody from his turn. */
+	sched_wake(&vcpus[1]);
+	for (unsigned int i = 0; i < 4; i++)
+		turn(0);
+	assert_int_equal(runs, 5);
+	assert_ptr_not_equal(ran[1], ran[2]);
+	assert_ptr_not_equal(ran[3], ran[4]);
+}
+
+static void a_kick_outlasts_a_doze(void **state)
+{
+	(void)state;
+	dozing(dozes, wakes_here_and_kicks);
+	assert_int_equal(cpus[0].kick, 1);
+}
+
+static void a_wake_from_elsewhere_ends_a_doze(void **state)
+{
+	(void)state;
+	dozing(dozes_and_leaves, wakes_elsewhere);
+	assert_int_equal(kicks, 1);
+	turn(0);
+	assert_ptr_equal(ran[1], &vcpus[0]);
+}
+
+static void another_vcpu_ends_a_doze(void **state)
+{
+	(void)state;
+	dozing(dozes_and_leaves, another_wakes_too);
+	turn(0);
+	turn(0);
+	assert_int_equal(runs, 3);
+	assert_ptr_not_equal(ran[1], ran[2]);
+}
+
+static void a_paused_one_is_not_woken_in_place(void **state)
+{
+	(void)state;
+	dozing(dozes_and_leaves, pauses_and_wakes);
+	assert_true(vcpus[0].shelved);
+	turn(0);
+	assert_int_equal(runs, 1);
+	sched_resume(&vms[0]);
+	turn(0);
+	assert_int_equal(runs, 2);
+}
+
+static void one_pinned_elsewhere_is_not_woken_in_place(void **state)
+{
+	(void)state;
+	dozing(dozes_and_leaves, pins_elsewhere_and_wakes);
+	turn(0); /* it is sent on */
+	turn(1);
+	assert_ptr_equal(vcpus[0].cpu, &cpus[1]);
+	assert_int_equal(runs, 2);
+}
+
+static void set_cap(struct vm *vm, uint32_t percent)
+{
+	struct sched_params params;
+
+	sched_get(vm, &params);
+	params.cap_percent = percent;
+	assert_int_equal(sched_set(vm, &params), 0);
+}
+
+static void caps_and_wakes(void)
+{
+	set_cap(&vms[0], 10);
+	wakes_here();
+}
+
+static void one_with_a_cap_is_not_woken_in_place(void **state)
+{
+	(void)state;
+	dozing(dozes_and_leaves, caps_and_wakes);
+	turn(0);
+	assert_int_equal(runs, 2);
+	turn(0); /* it has had more than its cap allows */
+	assert_int_equal(runs, 2);
+	assert_int_equal(idles, 2);
+}
+
+/* One that waits for its cap needs the CPU's timer. */
+static void nobody_dozes_beside_a_parked_one(void **state)
+{
+	(void)state;
+	start(0, 0, 1);
+	start(1, 1, 1);
+	set_cap(&vms[1], 10);
+	sched_wake(&vcpus[1]);
+	turn(0);
+	turn(0);
+	assert_int_equal(runs, 1);
+	assert_int_equal(idles, 1);
+	sched_wake(&vcpus[0]);
+	during_run = blocks;
+	turn(0);
+	assert_int_equal(runs, 2);
+	assert_int_equal(idles, 1);
+	assert_true(timer_armed(&queue_of(&cpus[0])->timer));
+}
+
+/* Two wait for CPU 1: who has nothing to do on CPU 0 looks there at once, and takes one. */
+static void nobody_dozes_while_others_wait_elsewhere(void **state)
+{
+	(void)state;
+	sched_open(&cpus[1]);
+	start(0, 0, 1);
+	pin(&vms[0], 0);
+	start(1, 1, 2);
+	pin(&vms[1], 1);
+	sched_wake(&vcpus[1]);
+	sched_wake(&vcpus[2]);
+	sched_wake(&vcpus[0]);
+	queue_of(&cpus[1])->policy.current = NULL;
+	sched_change_busy(queue_of(&cpus[1]), true);
+	during_run = blocks;
+	turn(0);
+	assert_int_equal(runs, 1);
 	assert_int_equal(idles, 0);
+	assert_false(cpu_set_test(&sched_idle, 0));
 }
 
 static void placement_spreads(void **state)
@@ -696,6 +924,15 @@ int main(void)
 		cmocka_unit_test_setup_teardown(no_timer_when_nobody_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(blocked_ones_do_not_run, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_wake_is_lost, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_that_is_alone_is_woken_in_place, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_kick_outlasts_a_doze, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_wake_from_elsewhere_ends_a_doze, setup, teardown),
+		cmocka_unit_test_setup_teardown(another_vcpu_ends_a_doze, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_paused_one_is_not_woken_in_place, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_pinned_elsewhere_is_not_woken_in_place, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_with_a_cap_is_not_woken_in_place, setup, teardown),
+		cmocka_unit_test_setup_teardown(nobody_dozes_beside_a_parked_one, setup, teardown),
+		cmocka_unit_test_setup_teardown(nobody_dozes_while_others_wait_elsewhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(placement_spreads, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_idle_cpu_is_kicked, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_wakes_goes_to_an_idle_cpu, setup, teardown),

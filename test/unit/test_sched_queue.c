@@ -266,6 +266,63 @@ static void one_moves(void **state)
 	assert_ptr_equal(sched_queue_pick(&queues[1], now), found);
 }
 
+static void assert_same(const struct sched_queue *a, const struct sched_queue *b)
+{
+	assert_int_equal(a->virtual_ns, b->virtual_ns);
+	assert_int_equal(a->charged_ns, b->charged_ns);
+	assert_int_equal(a->started_ns, b->started_ns);
+	assert_int_equal(a->until_ns, b->until_ns);
+	assert_int_equal(a->load, b->load);
+	assert_int_equal(a->waiting, b->waiting);
+	assert_int_equal(a->reserved_ns, b->reserved_ns);
+	assert_true(sched_queue_is_empty(a) && sched_queue_is_empty(b));
+}
+
+/* One that is alone: two queues go through the same, only that here add and pick are one step. */
+static void to_start_is_to_add_and_pick(void **state)
+{
+	struct sched_entity *one = &entities[0], *other = &entities[1];
+
+	(void)state;
+	sched_entity_init(one, &groups[0]);
+	sched_entity_init(other, &groups[1]);
+	for (unsigned int i = 0; i < 50; i++) {
+		assert_true(sched_queue_start(&queues[0], one, now));
+		sched_queue_add(&queues[1], other, now);
+		assert_ptr_equal(sched_queue_pick(&queues[1], now), other);
+		assert_int_equal(one->where, SCHED_CURRENT);
+		assert_int_equal(groups[0].active, 1);
+		assert_same(&queues[0], &queues[1]);
+		now += (i % 7 + 1) * 3 * NS_PER_MS;
+		sched_queue_put(&queues[0], SCHED_SLEEPS, now);
+		sched_queue_put(&queues[1], SCHED_SLEEPS, now);
+		assert_same(&queues[0], &queues[1]);
+		assert_int_equal(one->inner_ns, other->inner_ns);
+		assert_int_equal(shares[0][0].virtual_ns, shares[1][1].virtual_ns);
+		assert_int_equal(groups[0].active, 0);
+		now += (i % 5) * 4 * NS_PER_MS;
+	}
+}
+
+static void not_alone_is_not_started(void **state)
+{
+	struct sched_entity *entity = &entities[1];
+
+	(void)state;
+	sched_entity_init(entity, &groups[1]);
+	add(0, 0, 0);
+	assert_false(sched_queue_start(&queues[0], entity, now)); /* one waits */
+	sched_queue_pick(&queues[0], now);
+	assert_false(sched_queue_start(&queues[0], entity, now)); /* one runs */
+	sched_queue_put(&queues[0], SCHED_SLEEPS, now);
+	sched_cap_set(&groups[1].cap, 50);
+	assert_false(sched_queue_start(&queues[0], entity, now));
+	sched_cap_set(&groups[1].cap, 0);
+	assert_int_equal(groups[1].active, 0);
+	assert_int_equal(queues[0].load, 0);
+	assert_true(sched_queue_start(&queues[0], entity, now));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -279,6 +336,8 @@ int main(void)
 		cmocka_unit_test_setup(what_a_cap_does_not_use_is_not_lost, setup),
 		cmocka_unit_test_setup(the_rest_of_a_turn_goes_to_a_sibling, setup),
 		cmocka_unit_test_setup(one_moves, setup),
+		cmocka_unit_test_setup(to_start_is_to_add_and_pick, setup),
+		cmocka_unit_test_setup(not_alone_is_not_started, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
