@@ -105,7 +105,7 @@ class Reader:
         return [late for number, late in sorted(self._series(name).items()) if number > old + 1]
 
     def _series(self, name):
-        found = re.findall(r"^waker (\d+): us late (.*)$", self.text.get(name, ""), re.MULTILINE)
+        found = re.findall(r"^waker (\d+): us late (.*)\n", self.text.get(name, ""), re.MULTILINE)
         return {int(number): dict(zip(words.split()[::2], map(int, words.split()[1::2]))) for number, words in found}
 
     def last(self, name):

@@ -40,7 +40,7 @@ static const struct stage {
 /* What the kernel says when a CPU, its timer or its clock went missing. */
 static const char *const complaints[] = {
 	"soft lockup", "hard LOCKUP", "self-detected stall", "detected stalls on", "rcu: INFO:",
-	"blocked for more than", "timekeeping watchdog", "Marking TSC unstable", "TSC synchronization", "TSC warped",
+	"blocked for more than", "Marking clocksource", "Marking TSC unstable", "TSC synchronization", "TSC warped",
 	"handler took too long", "BUG:", "WARNING: CPU", "Oops", "general protection", "No irq handler for",
 	"nobody cared", "Spurious", "unchecked MSR access", "not responding", "APIC error", "timer interrupt is lost",
 	"hrtimer: interrupt took", "segfault",
