@@ -41,6 +41,7 @@ struct vcpu_event {
 #define REQUEST_UNHALT BIT(7)    /* end the HLT that it is in, or its next one */
 #define REQUEST_CLOCK BIT(8)     /* write the guest's pvclock record anew */
 #define REQUEST_TLB_SECOND_LEVEL BIT(9) /* look whether second-level translations changed */
+#define REQUEST_WORK BIT(10)     /* do what the VM's devices have put off: vcpu/work.h */
 
 /* Set request bits and, if the vCPU is in the guest or blocked on another CPU, make it look. */
 void vcpu_request(struct vcpu *vcpu, uint32_t bits);

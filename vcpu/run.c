@@ -52,8 +52,10 @@ static void receive_sipi(struct vcpu *vcpu)
 	vcpu_set_dirty(vcpu, REG_CS | REG_RIP);
 }
 
-static void serve_paravirtual(struct vcpu *vcpu, uint32_t requests)
+static void serve_rare(struct vcpu *vcpu, uint32_t requests)
 {
+	if (requests & REQUEST_WORK)
+		vm_work_run(vcpu->vm);
 	if (requests & REQUEST_UNHALT)
 		vcpu->pv.unhalted = true;
 	if (requests & REQUEST_CLOCK)
@@ -115,10 +117,10 @@ static enum turn serve_requests(struct vcpu *vcpu)
 		tlb_catch_up(vcpu);
 	if (requests & REQUEST_NMI)
 		vcpu->nmi_pending = MIN(vcpu->nmi_pending + 1, 2);
+	if (unlikely(requests & (REQUEST_UNHALT | REQUEST_CLOCK | REQUEST_WORK)))
+		serve_rare(vcpu, requests);
 	if (vcpu->wait_sipi)
 		return block(vcpu, VCPU_WAIT_SIPI, requests);
-	if (unlikely(requests & (REQUEST_UNHALT | REQUEST_CLOCK)))
-		serve_paravirtual(vcpu, requests);
 	if (stays_halted(vcpu))
 		return block(vcpu, VCPU_HALTED, requests);
 	vcpu_prepare_events(vcpu);

@@ -24,7 +24,8 @@ set(VCPU_SOURCES
 	vcpu/tlb.c
 	vcpu/tsc.c
 	vcpu/vcpu.c
-	vcpu/vm.c)
+	vcpu/vm.c
+	vcpu/work.c)
 # Decoder, emulator, guest address space.
 set(VCPU_EMULATE_SOURCES
 	vcpu/emulate.c

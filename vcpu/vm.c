@@ -38,6 +38,7 @@ int vm_create(const char *name, unsigned int vcpu_count, struct vm **out)
 	snprintf(vm->name, sizeof(vm->name), "%s", name);
 	vm->domain = __atomic_add_fetch(&last_domain, 1, __ATOMIC_RELAXED);
 	list_init(&vm->devices);
+	vm_work_queue_init(&vm->work);
 	vm->created_ns = clock_now_ns();
 	vm->cpuid = heap_alloc(sizeof(*vm->cpuid), FRAME_VM);
 	if (!vm->cpuid || sched_vm_init(vm))
@@ -154,7 +155,7 @@ void vm_stop(struct vm *vm, enum vm_stop stop, uint32_t status, const char *reas
 	sched_release(vm);
 }
 
-bool vm_has_stopped(const struct vm *vm)
+bool vm_has_stopped(struct vm *vm)
 {
 	if (__atomic_load_n(&vm->stop, __ATOMIC_ACQUIRE) == VM_STOP_NONE)
 		return false;
@@ -162,7 +163,7 @@ bool vm_has_stopped(const struct vm *vm)
 		if (__atomic_load_n(&vm->vcpus[i]->state, __ATOMIC_ACQUIRE) != VCPU_STOPPED)
 			return false;
 	}
-	return true;
+	return vm_io_has_ended(vm);
 }
 
 void vm_add_device(struct vm *vm, struct device *device)

@@ -12,6 +12,7 @@
 #include "vcpu/bus.h"
 #include "vcpu/sched.h"
 #include "vcpu/vcpu.h"
+#include "vcpu/work.h"
 
 #define VM_MAX_VCPUS 64
 #define VM_NAME_BYTES 32
@@ -71,6 +72,8 @@ struct vm {
 	struct io_bus ports;                   /* [I] once running */
 	struct io_bus mmio;                    /* [I] once running; LAPICs are not on it */
 	struct list devices;                   /* [I] once running */
+	struct vm_work_queue work;             /* what devices have put off; own lock */
+	uint32_t io_in_flight;                 /* [a] see vm_io_begin(); vcpu/work.c */
 	struct irqchip *irqchips[VM_MAX_IRQCHIPS]; /* [I] */
 	size_t irqchip_count;
 	struct vcpu *vcpus[VM_MAX_VCPUS];      /* [I] */
@@ -112,8 +115,11 @@ void vm_start(struct vm *vm);
  * or simply goes on: the vCPU leaves before its next entry). `reason` may be NULL; it is copied.
  */
 void vm_stop(struct vm *vm, enum vm_stop stop, uint32_t status, const char *reason);
-/* True once every vCPU of a VM with a stop request has left its CPU. Boot CPU. */
-bool vm_has_stopped(const struct vm *vm);
+/*
+ * True once every vCPU of a VM with a stop request has left its CPU, and no I/O is under way that
+ * touches its memory. Boot CPU.
+ */
+bool vm_has_stopped(struct vm *vm);
 
 /* Add a device to the VM's list; its regions are added with io_bus_add(). */
 void vm_add_device(struct vm *vm, struct device *device);

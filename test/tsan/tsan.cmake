@@ -53,6 +53,6 @@ ballast_tsan(timer SECONDS 6 SOURCES test/tsan/tsan_timer.c)
 ballast_tsan(sched SECONDS 15 SOURCES test/tsan/tsan_sched.c test/tsan/guests.c
 	devices/device_timer.c lib/pairing_heap.c ${VCPU_LAPIC_SOURCES} vcpu/event.c vcpu/pause.c vcpu/run.c
 	vcpu/sched.c vcpu/sched_account.c vcpu/sched_balance.c vcpu/sched_cap.c vcpu/sched_queue.c
-	vcpu/sched_vm.c vcpu/tlb.c vcpu/tsc.c vcpu/vm.c)
+	vcpu/sched_vm.c vcpu/tlb.c vcpu/tsc.c vcpu/vm.c vcpu/work.c)
 ballast_tsan(console SECONDS 5 SOURCES test/tsan/tsan_console.c host/log.c ${CONSOLE_SOURCES}
 	mgmt/console_log.c mgmt/ansi.c)

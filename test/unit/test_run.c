@@ -126,6 +126,15 @@ void tlb_catch_up(struct vcpu *which)
 	catch_ups++;
 }
 
+static unsigned int works;
+
+void vm_work_run(struct vm *which)
+{
+	assert_ptr_equal(which, &vm);
+	assert_false(vcpu.in_guest);
+	works++;
+}
+
 static struct vcpu *loads[4];
 static unsigned int load_count, follows;
 
@@ -320,6 +329,27 @@ static void test_waits_within_a_run(void **state)
 	hw = &fake_hw;
 }
 
+/* Work of the VM's devices is done by whoever was asked: even a processor not started yet. */
+static void test_work_requests(void **state)
+{
+	static const struct hw_ops once = { .enter = enter_once };
+
+	(void)state;
+	hw = &once;
+	works = entries = 0;
+	cpu.kick = 0;
+	vcpu = (struct vcpu){ .vm = &vm, .requests = REQUEST_WORK };
+	assert_true(vcpu_run(&vcpu));
+	assert_int_equal(works, 1);
+	assert_int_equal(entries, 1);
+	vcpu = (struct vcpu){ .vm = &vm, .wait_sipi = true, .requests = REQUEST_WORK };
+	assert_false(vcpu_run(&vcpu));
+	assert_int_equal(works, 2);
+	assert_int_equal(entries, 1);
+	vcpu = (struct vcpu){ .vm = &vm };
+	hw = &fake_hw;
+}
+
 /* A changed choice reaches the vCPU through being loaded anew; else it stays as it is. */
 static void test_mitigations_are_followed(void **state)
 {
@@ -347,6 +377,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exceptions_without_end),
 		cmocka_unit_test(test_mitigations_are_followed),
+		cmocka_unit_test(test_work_requests),
 		cmocka_unit_test(test_flush_requests),
 		cmocka_unit_test(test_kick_ends_one_halt),
 		cmocka_unit_test(test_waits_within_a_run),

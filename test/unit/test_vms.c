@@ -129,7 +129,7 @@ void vm_stop(struct vm *vm, enum vm_stop stop, uint32_t status, const char *reas
 	snprintf(vm->stop_reason, sizeof(vm->stop_reason), "%s", reason ? reason : "");
 }
 
-bool vm_has_stopped(const struct vm *vm)
+bool vm_has_stopped(struct vm *vm)
 {
 	bool stopped = vm->stop != VM_STOP_NONE;
 

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Split virtqueues, the device's side (Virtual I/O Device Version 1.2, "Split Virtqueues"), with
+ * indirect descriptors and event index. The one place where rings of a guest are read and written:
+ * each index, address and length is read once, checked, then used; every walk is bounded. A ring
+ * that breaks the rules is broken until it is reset: nothing is read from it any more.
+ *
+ * All under vm.lock.
+ */
+#ifndef BALLAST_DEVICES_VIRTIO_RING_H
+#define BALLAST_DEVICES_VIRTIO_RING_H
+
+#include "ept/guest_memory.h"
+#include "host/block/block.h"
+
+#define VIRTIO_RING_MAX 256      /* entries of one ring */
+#define VIRTIO_CHAIN_SEGMENTS 130 /* of one chain, indirect ones included: more breaks the ring */
+
+struct virtio_ring {
+	struct guest_memory *memory; /* [I] */
+	uint16_t size_max;           /* [I] a power of two, at most VIRTIO_RING_MAX */
+	/* What the driver has set up. */
+	uint16_t size;               /* a power of two, 1 to size_max */
+	gpa_t descriptors, available, used;
+	bool enabled;
+	bool event_index;            /* VIRTIO_F_EVENT_IDX was negotiated */
+	bool indirect;               /* VIRTIO_RING_F_INDIRECT_DESC was */
+	/* Where we are. */
+	bool broken;
+	uint16_t next_available;     /* free-running, as the indices in the ring are */
+	uint16_t next_used;
+	uint16_t signalled;          /* next_used when ring_needs_signal() was last asked */
+	bool signalled_valid;
+};
+
+struct virtio_segment {
+	gpa_t gpa;
+	uint32_t bytes;
+};
+
+/* A request: what the device reads, then what it writes. All of it is RAM of the guest. */
+struct virtio_chain {
+	uint16_t head;
+	uint16_t readable, writable;    /* segments; the writable ones follow */
+	uint32_t readable_bytes, writable_bytes;
+	struct virtio_segment segments[VIRTIO_CHAIN_SEGMENTS];
+};
+
+/* As after a reset: not enabled, addresses 0. */
+void ring_reset(struct virtio_ring *ring);
+/*
+ * The driver says that the ring is set up: 0, or -EINVAL when a part is misaligned, wraps or is not
+ * RAM; the ring is broken then.
+ */
+int ring_enable(struct virtio_ring *ring) __must_check;
+
+/* Is there something to pop? Also breaks a ring whose index jumped. */
+bool ring_has_available(struct virtio_ring *ring);
+/* 1: a chain; 0: there is none; -EINVAL: the ring is broken now. */
+int ring_pop(struct virtio_ring *ring, struct virtio_chain *chain) __must_check;
+/* The chain was the last popped, and cannot be served now: it will be popped again. */
+void ring_unpop(struct virtio_ring *ring);
+/* Give a chain back; `written` bytes from the start of its writable part have been. */
+void ring_push(struct virtio_ring *ring, uint16_t head, uint32_t written);
+/* Has the driver asked to be interrupted for what was pushed since the last call? */
+bool ring_needs_signal(struct virtio_ring *ring);
+/*
+ * Ask for notifications, or that there be none while the device looks itself. When wanted, the
+ * answer tells whether something has become available meanwhile: then go on.
+ */
+bool ring_want_notifications(struct virtio_ring *ring, bool wanted);
+
+/*
+ * Copy from a chain's readable part at byte `at`, or to its writable part. The bytes copied: fewer
+ * than asked for where the part ends, or where its memory cannot be had.
+ */
+uint32_t chain_read(const struct virtio_ring *ring, const struct virtio_chain *chain, uint32_t at,
+	void *to, uint32_t bytes);
+uint32_t chain_write(const struct virtio_ring *ring, const struct virtio_chain *chain, uint32_t at,
+	const void *from, uint32_t bytes);
+/*
+ * The same part as host memory for a disk to use. The number of segments, or -ENOSPC when there
+ * would be more than `max`, -EFAULT when it is shorter than `bytes` or its memory cannot be had.
+ */
+int chain_map(const struct virtio_ring *ring, const struct virtio_chain *chain, bool writable,
+	uint32_t at, uint32_t bytes, struct block_segment *segments, unsigned int max) __must_check;
+
+#endif
