@@ -13,4 +13,5 @@ set(DEVICES_SOURCES
 	devices/reset.c
 	devices/rtc.c
 	devices/rtc_time.c
-	devices/uart.c)
+	devices/uart.c
+	devices/virtio/ring.c)

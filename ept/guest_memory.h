@@ -71,4 +71,31 @@ int guest_memory_write(struct guest_memory *memory, gpa_t gpa, const void *from,
 	__must_check;
 bool guest_memory_is_ram(const struct guest_memory *memory, gpa_t gpa);
 
+/* Does the range lie in one slot as a whole? `bytes` is not 0. */
+static inline bool guest_memory_contains(
+	const struct guest_memory *memory, gpa_t gpa, uint64_t bytes)
+{
+	for (size_t i = 0; i < memory->slot_count; i++) {
+		const struct memory_slot *slot = &memory->slots[i];
+		uint64_t offset = gpa - slot->start;
+
+		if (offset < slot->bytes)
+			return bytes <= slot->bytes - offset;
+	}
+	return false;
+}
+
+/* Does any of the range lie in a slot? It does not wrap. */
+static inline bool guest_memory_overlaps(
+	const struct guest_memory *memory, gpa_t gpa, uint64_t bytes)
+{
+	for (size_t i = 0; i < memory->slot_count; i++) {
+		const struct memory_slot *slot = &memory->slots[i];
+
+		if (gpa < slot->start + slot->bytes && slot->start < gpa + bytes)
+			return true;
+	}
+	return false;
+}
+
 #endif

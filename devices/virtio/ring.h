@@ -5,16 +5,29 @@
  * each index, address and length is read once, checked, then used; every walk is bounded. A ring
  * that breaks the rules is broken until it is reset: nothing is read from it any more.
  *
+ * A device never holds more chains of a ring than the ring has entries: a driver that makes more
+ * available before it got some back breaks the ring.
+ *
  * All under vm.lock.
  */
 #ifndef BALLAST_DEVICES_VIRTIO_RING_H
 #define BALLAST_DEVICES_VIRTIO_RING_H
+
+#include <linux/virtio_ring.h>
 
 #include "ept/guest_memory.h"
 #include "host/block/block.h"
 
 #define VIRTIO_RING_MAX 256      /* entries of one ring */
 #define VIRTIO_CHAIN_SEGMENTS 130 /* of one chain, indirect ones included: more breaks the ring */
+
+#define RING_BLOCKS 8
+
+/* A block of 2 MiB of the guest that is contiguous in the host. */
+struct ring_block {
+	gpa_t start;
+	uint8_t *host;
+};
 
 struct virtio_ring {
 	struct guest_memory *memory; /* [I] */
@@ -30,7 +43,16 @@ struct virtio_ring {
 	uint16_t next_available;     /* free-running, as the indices in the ring are */
 	uint16_t next_used;
 	uint16_t signalled;          /* next_used when ring_needs_signal() was last asked */
-	bool signalled_valid;
+	uint16_t seen_available;     /* the driver's index when it was last read */
+	bool silenced;               /* the driver has been told not to notify */
+	/*
+	 * Where things lie in host memory, good while `generation` is the memory's. A part that is
+	 * not contiguous there has NULL, and is looked up field by field. Of a ring that must not
+	 * be touched, `generation` is one that never comes.
+	 */
+	uint64_t generation;
+	uint8_t *host_descriptors, *host_available, *host_used;
+	struct ring_block blocks[RING_BLOCKS]; /* last found, by number modulo RING_BLOCKS */
 };
 
 struct virtio_segment {
@@ -38,7 +60,10 @@ struct virtio_segment {
 	uint32_t bytes;
 };
 
-/* A request: what the device reads, then what it writes. All of it is RAM of the guest. */
+/*
+ * A request: what the device reads, then what it writes. All of it is RAM of the guest; no segment
+ * is empty.
+ */
 struct virtio_chain {
 	uint16_t head;
 	uint16_t readable, writable;    /* segments; the writable ones follow */
@@ -46,7 +71,7 @@ struct virtio_chain {
 	struct virtio_segment segments[VIRTIO_CHAIN_SEGMENTS];
 };
 
-/* As after a reset: not enabled, addresses 0. */
+/* As after a reset: not enabled, addresses 0, `size` the largest. Also before first use. */
 void ring_reset(struct virtio_ring *ring);
 /*
  * The driver says that the ring is set up: 0, or -EINVAL when a part is misaligned, wraps or is not
@@ -72,17 +97,19 @@ bool ring_want_notifications(struct virtio_ring *ring, bool wanted);
 
 /*
  * Copy from a chain's readable part at byte `at`, or to its writable part. The bytes copied: fewer
- * than asked for where the part ends, or where its memory cannot be had.
+ * than asked for where the part ends, or where its memory cannot be had. 0 when the ring has been
+ * reset or is broken, and -EFAULT for a mapping: a chain belongs to the ring as it was.
  */
-uint32_t chain_read(const struct virtio_ring *ring, const struct virtio_chain *chain, uint32_t at,
+uint32_t chain_read(struct virtio_ring *ring, const struct virtio_chain *chain, uint32_t at,
 	void *to, uint32_t bytes);
-uint32_t chain_write(const struct virtio_ring *ring, const struct virtio_chain *chain, uint32_t at,
+uint32_t chain_write(struct virtio_ring *ring, const struct virtio_chain *chain, uint32_t at,
 	const void *from, uint32_t bytes);
 /*
- * The same part as host memory for a disk to use. The number of segments, or -ENOSPC when there
- * would be more than `max`, -EFAULT when it is shorter than `bytes` or its memory cannot be had.
+ * The same part as host memory for a disk to use: neighbours are made one segment. The number of
+ * segments, or -ENOSPC when there would be more than `max`, -EFAULT when it is shorter than `bytes`
+ * or its memory cannot be had.
  */
-int chain_map(const struct virtio_ring *ring, const struct virtio_chain *chain, bool writable,
+int chain_map(struct virtio_ring *ring, const struct virtio_chain *chain, bool writable,
 	uint32_t at, uint32_t bytes, struct block_segment *segments, unsigned int max) __must_check;
 
 #endif

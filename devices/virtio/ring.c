@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Split virtqueues; see devices/virtio/ring.h. */
+#include "devices/virtio/ring.h"
+
+#include "lib/string.h"
+
+#define DESCRIPTOR_BYTES sizeof(struct vring_desc)
+#define USED_ELEMENT_BYTES sizeof(struct vring_used_elem)
+/* More no table can have whose entries are found by 16-bit numbers. */
+#define TABLE_MAX_ENTRIES 65536U
+
+_Static_assert(DESCRIPTOR_BYTES == 16 && USED_ELEMENT_BYTES == 8, "sizes of the specification");
+_Static_assert(offsetof(struct vring_avail, ring) == 4 && offsetof(struct vring_used, ring) == 4,
+	"flags and index come first");
+
+#define FLAGS_OFFSET 0
+#define INDEX_OFFSET 2
+#define RING_OFFSET 4
+
+/* guest_memory.generation counts up from 0. */
+#define NO_GENERATION (~0ULL)
+#define NO_BLOCK (~0ULL)
+
+static uint64_t descriptors_bytes(const struct virtio_ring *ring)
+{
+	return DESCRIPTOR_BYTES * ring->size;
+}
+
+/* The event fields, which are there whether they are used or not, come after the entries. */
+static uint32_t used_event_offset(const struct virtio_ring *ring)
+{
+	return RING_OFFSET + sizeof(uint16_t) * ring->size;
+}
+
+static uint32_t available_event_offset(const struct virtio_ring *ring)
+{
+	return RING_OFFSET + USED_ELEMENT_BYTES * ring->size;
+}
+
+static uint64_t available_bytes(const struct virtio_ring *ring)
+{
+	return used_event_offset(ring) + sizeof(uint16_t);
+}
+
+static uint64_t used_bytes(const struct virtio_ring *ring)
+{
+	return available_event_offset(ring) + sizeof(uint16_t);
+}
+
+static __attribute__((cold)) int break_ring(struct virtio_ring *ring)
+{
+	ring->broken = true;
+	ring->generation = NO_GENERATION;
+	return -EINVAL;
+}
+
+void ring_reset(struct virtio_ring *ring)
+{
+	struct guest_memory *memory = ring->memory;
+	uint16_t size_max = ring->size_max;
+
+	memset(ring, 0, sizeof(*ring));
+	ring->memory = memory;
+	ring->size_max = size_max;
+	ring->size = size_max;
+	ring->generation = NO_GENERATION;
+}
+
+/* A part of the ring in host memory: NULL in *host where it is not contiguous. False: no memory. */
+static bool map_part(struct virtio_ring *ring, gpa_t gpa, uint64_t bytes, uint8_t **host)
+{
+	uint64_t room, done = 0;
+	uint8_t *at;
+
+	*host = NULL;
+	while (done < bytes) {
+		at = guest_memory_ptr(ring->memory, gpa + done, &room);
+		if (!at)
+			return false;
+		if (done == 0)
+			*host = at;
+		else if (*host && at != *host + done)
+			*host = NULL;
+		done += room;
+	}
+	return true;
+}
+
+static bool map_ring(struct virtio_ring *ring)
+{
+	/* Before the mappings: what is taken away meanwhile makes them stale. */
+	ring->generation = __atomic_load_n(&ring->memory->generation, __ATOMIC_ACQUIRE);
+	for (size_t i = 0; i < RING_BLOCKS; i++)
+		ring->blocks[i].start = NO_BLOCK;
+	return map_part(ring, ring->descriptors, descriptors_bytes(ring),
+		       &ring->host_descriptors) &&
+		map_part(ring, ring->available, available_bytes(ring), &ring->host_available) &&
+		map_part(ring, ring->used, used_bytes(ring), &ring->host_used);
+}
+
+static __attribute__((noinline)) bool remap(struct virtio_ring *ring)
+{
+	if (!ring->enabled || ring->broken)
+		return false;
+	if (!map_ring(ring)) {
+		break_ring(ring);
+		return false;
+	}
+	return true;
+}
+
+/* May the ring be touched? Then its mappings are good. */
+static inline bool usable(struct virtio_ring *ring)
+{
+	if (likely(ring->generation ==
+		    __atomic_load_n(&ring->memory->generation, __ATOMIC_ACQUIRE)))
+		return true;
+	return remap(ring);
+}
+
+static bool part_is_valid(const struct virtio_ring *ring, gpa_t gpa, uint64_t bytes, uint64_t align)
+{
+	return IS_ALIGNED(gpa, align) && guest_memory_contains(ring->memory, gpa, bytes);
+}
+
+int ring_enable(struct virtio_ring *ring)
+{
+	if (ring->enabled || ring->broken)
+		return break_ring(ring);
+	if (!ring->size || ring->size > ring->size_max || (ring->size & (ring->size - 1)))
+		return break_ring(ring);
+	if (!part_is_valid(ring, ring->descriptors, descriptors_bytes(ring), DESCRIPTOR_BYTES) ||
+		!part_is_valid(ring, ring->available, available_bytes(ring), sizeof(uint16_t)) ||
+		!part_is_valid(ring, ring->used, used_bytes(ring), sizeof(uint32_t)))
+		return break_ring(ring);
+	ring->enabled = true;
+	return map_ring(ring) ? 0 : break_ring(ring);
+}
+
+/* A field of a part; NULL when its memory has been taken away and cannot be had again. */
+static inline void *field(struct virtio_ring *ring, uint8_t *host, gpa_t gpa, uint32_t offset)
+{
+	if (likely(host))
+		return host + offset;
+	return guest_memory_ptr(ring->memory, gpa + offset, NULL);
+}
+
+static inline bool load16(
+	struct virtio_ring *ring, uint8_t *host, gpa_t gpa, uint32_t offset, uint16_t *value)
+{
+	uint16_t *at = field(ring, host, gpa, offset);
+
+	if (unlikely(!at)) {
+		break_ring(ring);
+		return false;
+	}
+	*value = __atomic_load_n(at, __ATOMIC_ACQUIRE);
+	return true;
+}
+
+static inline bool load_available(struct virtio_ring *ring, uint32_t offset, uint16_t *value)
+{
+	return load16(ring, ring->host_available, ring->available, offset, value);
+}
+
+static inline void store_used16(struct virtio_ring *ring, uint32_t offset, uint16_t value)
+{
+	uint16_t *at = field(ring, ring->host_used, ring->used, offset);
+
+	if (unlikely(!at))
+		break_ring(ring);
+	else
+		__atomic_store_n(at, value, __ATOMIC_RELEASE);
+}
+
+static inline void store_used32(struct virtio_ring *ring, uint32_t offset, uint32_t value)
+{
+	uint32_t *at = field(ring, ring->host_used, ring->used, offset);
+
+	if (unlikely(!at))
+		break_ring(ring);
+	else
+		__atomic_store_n(at, value, __ATOMIC_RELAXED);
+}
+
+/*
+ * The driver's index. What it has made available and not been given back cannot be more than the
+ * ring holds.
+ */
+static bool read_index(struct virtio_ring *ring)
+{
+	uint16_t index;
+
+	if (!load_available(ring, INDEX_OFFSET, &index))
+		return false;
+	if (unlikely((uint16_t)(index - ring->next_used) > ring->size ||
+		    (uint16_t)(index - ring->next_available) > ring->size)) {
+		break_ring(ring);
+		return false;
+	}
+	ring->seen_available = index;
+	return index != ring->next_available;
+}
+
+bool ring_has_available(struct virtio_ring *ring)
+{
+	if (unlikely(!usable(ring)))
+		return false;
+	return ring->seen_available != ring->next_available || read_index(ring);
+}
+
+/* Descriptors, in the ring or in an indirect table. */
+struct table {
+	const uint8_t *host; /* NULL: not contiguous, or not aligned */
+	gpa_t gpa;
+	uint32_t entries;
+};
+
+struct descriptor {
+	gpa_t gpa;
+	uint32_t bytes;
+	uint16_t flags;
+	uint16_t next;
+};
+
+/* Both halves are read once: the driver may write at the same time. */
+static inline bool read_descriptor(const struct virtio_ring *ring, const struct table *table,
+	uint32_t index, struct descriptor *out)
+{
+	uint64_t half[2];
+
+	if (likely(table->host)) {
+		const uint64_t *at = (const uint64_t *)(table->host + DESCRIPTOR_BYTES * index);
+
+		half[0] = __atomic_load_n(&at[0], __ATOMIC_RELAXED);
+		half[1] = __atomic_load_n(&at[1], __ATOMIC_RELAXED);
+	} else if (guest_memory_read(ring->memory, table->gpa + DESCRIPTOR_BYTES * index, half,
+			   sizeof(half))) {
+		return false;
+	}
+	out->gpa = half[0];
+	out->bytes = half[1];
+	out->flags = half[1] >> 32;
+	out->next = half[1] >> 48;
+	return true;
+}
+
+/* As guest_memory_ptr(), with a memory for blocks of 2 MiB. The ring is usable. */
+static inline uint8_t *host_at(struct virtio_ring *ring, gpa_t gpa, uint64_t *room)
+{
+	gpa_t start = ROUND_DOWN(gpa, LARGE_PAGE_SIZE);
+	struct ring_block *block = &ring->blocks[gpa / LARGE_PAGE_SIZE % RING_BLOCKS];
+	uint8_t *host;
+
+	if (likely(block->start == start)) {
+		*room = LARGE_PAGE_SIZE - (gpa - start);
+		return block->host + (gpa - start);
+	}
+	host = guest_memory_ptr(ring->memory, gpa, room);
+	/* So much is only left in a leaf that is larger than a page. */
+	if (host && *room > PAGE_SIZE) {
+		block->start = start;
+		block->host = host - (gpa - start);
+	}
+	return host;
+}
+
+static bool enter_indirect(
+	struct virtio_ring *ring, const struct descriptor *descriptor, struct table *table)
+{
+	uint32_t bytes = descriptor->bytes;
+	uint64_t room;
+
+	if (!ring->indirect || (descriptor->flags & VRING_DESC_F_NEXT) || bytes == 0 ||
+		bytes % DESCRIPTOR_BYTES || bytes / DESCRIPTOR_BYTES > TABLE_MAX_ENTRIES ||
+		!guest_memory_contains(ring->memory, descriptor->gpa, bytes))
+		return false;
+	table->gpa = descriptor->gpa;
+	table->entries = bytes / DESCRIPTOR_BYTES;
+	table->host = host_at(ring, descriptor->gpa, &room);
+	if (!table->host)
+		return false;
+	if (room < bytes || !IS_ALIGNED(descriptor->gpa, sizeof(uint64_t)))
+		table->host = NULL;
+	return true;
+}
+
+/* One more segment. An empty descriptor is allowed, and is none. */
+static inline bool add_segment(const struct virtio_ring *ring, struct virtio_chain *chain,
+	const struct descriptor *descriptor)
+{
+	unsigned int count = chain->readable + chain->writable;
+	bool writable = descriptor->flags & VRING_DESC_F_WRITE;
+	uint32_t *total = writable ? &chain->writable_bytes : &chain->readable_bytes;
+
+	if (descriptor->bytes == 0)
+		return true;
+	if ((!writable && chain->writable) || count == VIRTIO_CHAIN_SEGMENTS ||
+		!guest_memory_contains(ring->memory, descriptor->gpa, descriptor->bytes) ||
+		__builtin_add_overflow(*total, descriptor->bytes, total))
+		return false;
+	chain->segments[count] = (struct virtio_segment){ descriptor->gpa, descriptor->bytes };
+	if (writable)
+		chain->writable++;
+	else
+		chain->readable++;
+	return true;
+}
+
+/*
+ * The descriptors from `index` on: no more of them than their table has, or they go round in a
+ * circle. An indirect table comes last and holds no other.
+ */
+static bool walk(struct virtio_ring *ring, uint32_t index, struct virtio_chain *chain)
+{
+	struct table table = { ring->host_descriptors, ring->descriptors, ring->size };
+	struct descriptor descriptor;
+	bool indirect = false;
+	uint32_t left = table.entries;
+
+	for (;;) {
+		if (index >= table.entries || left-- == 0 ||
+			!read_descriptor(ring, &table, index, &descriptor))
+			return false;
+		if (descriptor.flags & VRING_DESC_F_INDIRECT) {
+			if (indirect || !enter_indirect(ring, &descriptor, &table))
+				return false;
+			indirect = true;
+			index = 0;
+			/* Empty ones fill no segment, so the length of a walk has a bound, too. */
+			left = MIN(table.entries, 2 * VIRTIO_CHAIN_SEGMENTS);
+			continue;
+		}
+		if (!add_segment(ring, chain, &descriptor))
+			return false;
+		if (!(descriptor.flags & VRING_DESC_F_NEXT))
+			return true;
+		index = descriptor.next;
+	}
+}
+
+int ring_pop(struct virtio_ring *ring, struct virtio_chain *chain)
+{
+	uint16_t head;
+
+	if (!ring_has_available(ring))
+		return ring->broken ? -EINVAL : 0;
+	if (!load_available(ring,
+		    RING_OFFSET + sizeof(uint16_t) * (ring->next_available & (ring->size - 1)),
+		    &head))
+		return -EINVAL;
+	chain->head = head;
+	chain->readable = 0;
+	chain->writable = 0;
+	chain->readable_bytes = 0;
+	chain->writable_bytes = 0;
+	if (unlikely(!walk(ring, head, chain)))
+		return break_ring(ring);
+	ring->next_available++;
+	return 1;
+}
+
+void ring_unpop(struct virtio_ring *ring)
+{
+	ring->next_available--;
+}
+
+void ring_push(struct virtio_ring *ring, uint16_t head, uint32_t written)
+{
+	uint32_t at = RING_OFFSET + USED_ELEMENT_BYTES * (ring->next_used & (ring->size - 1));
+
+	if (unlikely(!usable(ring)))
+		return;
+	store_used32(ring, at, head);
+	store_used32(ring, at + sizeof(uint32_t), written);
+	ring->next_used++;
+	/* Released after the element, and after what was written to the chain's memory. */
+	store_used16(ring, INDEX_OFFSET, ring->next_used);
+}
+
+bool ring_needs_signal(struct virtio_ring *ring)
+{
+	uint16_t before = ring->signalled, flags, event;
+
+	if (unlikely(!usable(ring)) || before == ring->next_used)
+		return false;
+	ring->signalled = ring->next_used;
+	/* The index is out before the driver's wish is read; the driver does it the other way. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (!ring->event_index)
+		return load_available(ring, FLAGS_OFFSET, &flags) &&
+			!(flags & VRING_AVAIL_F_NO_INTERRUPT);
+	return load_available(ring, used_event_offset(ring), &event) &&
+		vring_need_event(event, ring->next_used, before);
+}
+
+bool ring_want_notifications(struct virtio_ring *ring, bool wanted)
+{
+	if (unlikely(!usable(ring)))
+		return false;
+	/* With event index an event that has passed already keeps the driver silent. */
+	if (ring->event_index && !wanted)
+		return false;
+	if (ring->event_index)
+		store_used16(ring, available_event_offset(ring), ring->next_available);
+	else if (ring->silenced == wanted)
+		store_used16(ring, FLAGS_OFFSET, wanted ? 0 : VRING_USED_F_NO_NOTIFY);
+	ring->silenced = !wanted;
+	if (!wanted)
+		return false;
+	/* The wish is out before the driver's index is read; the driver does it the other way. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return ring_has_available(ring);
+}
+
+static bool copy_segment(
+	struct virtio_ring *ring, gpa_t gpa, uint8_t *buffer, uint32_t bytes, bool write)
+{
+	while (bytes > 0) {
+		uint64_t room;
+		uint8_t *host = host_at(ring, gpa, &room);
+		uint32_t now;
+
+		if (!host)
+			return false;
+		now = MIN(room, bytes);
+		if (write)
+			memcpy(host, buffer, now);
+		else
+			memcpy(buffer, host, now);
+		gpa += now;
+		buffer += now;
+		bytes -= now;
+	}
+	return true;
+}
+
+/* Of a chain's part: `segments` of it from byte `at`. */
+static uint32_t copy(struct virtio_ring *ring, const struct virtio_segment *segments,
+	unsigned int count, uint32_t at, uint8_t *buffer, uint32_t bytes, bool write)
+{
+	uint32_t done = 0;
+
+	if (unlikely(!usable(ring)))
+		return 0;
+	for (unsigned int i = 0; i < count && done < bytes; i++) {
+		uint32_t now;
+
+		if (at >= segments[i].bytes) {
+			at -= segments[i].bytes;
+			continue;
+		}
+		now = MIN(bytes - done, segments[i].bytes - at);
+		if (!copy_segment(ring, segments[i].gpa + at, buffer + done, now, write))
+			break;
+		done += now;
+		at = 0;
+	}
+	return done;
+}
+
+uint32_t chain_read(struct virtio_ring *ring, const struct virtio_chain *chain, uint32_t at,
+	void *to, uint32_t bytes)
+{
+	return copy(ring, chain->segments, chain->readable, at, to, bytes, false);
+}
+
+uint32_t chain_write(struct virtio_ring *ring, const struct virtio_chain *chain, uint32_t at,
+	const void *from, uint32_t bytes)
+{
+	return copy(ring, chain->segments + chain->readable, chain->writable, at,
+		(uint8_t *)(uintptr_t)from, bytes, true);
+}
+
+/* Segments of host memory that are being collected. */
+struct map {
+	struct block_segment *segments;
+	unsigned int count, max;
+};
+
+static bool map_add(struct map *map, hpa_t start, uint32_t bytes)
+{
+	struct block_segment *last = map->count ? &map->segments[map->count - 1] : NULL;
+
+	if (last && last->start + last->bytes == start) {
+		last->bytes += bytes;
+		return true;
+	}
+	if (map->count == map->max)
+		return false;
+	map->segments[map->count++] = (struct block_segment){ start, bytes };
+	return true;
+}
+
+static int map_segment(struct virtio_ring *ring, gpa_t gpa, uint32_t bytes, struct map *map)
+{
+	while (bytes > 0) {
+		uint64_t room;
+		uint8_t *host = host_at(ring, gpa, &room);
+		uint32_t now;
+
+		if (!host)
+			return -EFAULT;
+		now = MIN(room, bytes);
+		if (!map_add(map, host_phys(host), now))
+			return -ENOSPC;
+		gpa += now;
+		bytes -= now;
+	}
+	return 0;
+}
+
+int chain_map(struct virtio_ring *ring, const struct virtio_chain *chain, bool writable,
+	uint32_t at, uint32_t bytes, struct block_segment *segments, unsigned int max)
+{
+	const struct virtio_segment *from = chain->segments + (writable ? chain->readable : 0);
+	unsigned int count = writable ? chain->writable : chain->readable;
+	struct map map = { segments, 0, max };
+
+	if (unlikely(!usable(ring)))
+		return -EFAULT;
+	for (unsigned int i = 0; i < count && bytes > 0; i++) {
+		uint32_t now;
+		int error;
+
+		if (at >= from[i].bytes) {
+			at -= from[i].bytes;
+			continue;
+		}
+		now = MIN(bytes, from[i].bytes - at);
+		error = map_segment(ring, from[i].gpa + at, now, &map);
+		if (error)
+			return error;
+		bytes -= now;
+		at = 0;
+	}
+	return bytes ? -EFAULT : (int)map.count;
+}

@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Rings over a guest's real memory.
+set(FAKE_MEMORY_SOURCES test/unit/fake_frames.c ept/s2.c ept/guest_memory.c)
+ballast_unit_test(ring SOURCES test/unit/test_ring.c devices/virtio/ring.c ${FAKE_MEMORY_SOURCES})
