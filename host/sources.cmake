@@ -15,6 +15,7 @@ set(HOST_SOURCES
 	host/mitigation.c
 	host/mitigation_plan.c
 	host/mmu.c
+	host/net/packet.c
 	host/page.c
 	host/panic.c
 	host/power.c
