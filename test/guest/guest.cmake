@@ -12,7 +12,7 @@ set(guest_images "")
 function(ballast_guest name source_dir)
 	set(objects "")
 	foreach(source ${guest_lib}/start.asm ${guest_lib}/vectors.asm ${guest_lib}/guest.c
-			${guest_lib}/cpus.c ${guest_lib}/cpus_start.asm
+			${guest_lib}/cpus.c ${guest_lib}/cpus_start.asm ${guest_lib}/virtio.c
 			${source_dir}/${name}.c ${source_dir}/${name}_code.asm)
 		if(NOT EXISTS ${source})
 			continue()
@@ -29,7 +29,7 @@ function(ballast_guest name source_dir)
 		add_custom_command(OUTPUT ${object}
 			COMMAND ${CMAKE_COMMAND} -E make_directory ${guest_dir}/${name}
 			COMMAND ${compile}
-			DEPENDS ${source} ${guest_lib}/guest.h)
+			DEPENDS ${source} ${guest_lib}/guest.h ${guest_lib}/virtio.h)
 		list(APPEND objects ${object})
 	endforeach()
 	# Those of test/guest stand alone in their folder: all of them run as tests.

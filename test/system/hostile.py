@@ -50,6 +50,9 @@ ATTACKS = {
     "loops": dict.fromkeys(
         ("debug", "halt", "spin", "timers", "deadlines", "interrupts", "flood", "string-memory", "string-move",
          "string-port", "string-output", "exceptions"), ENDLESS) | {"init-self": RESETS},
+    "virtio": dict.fromkeys(
+        ("loops", "next", "addresses", "lengths", "order", "indirect", "indices", "rings", "sizes", "status", "reset",
+         "rewrite", "registers", "bars", "messages"), SURVIVES),
     "sweep": dict.fromkeys(("msrs", "cpuids", "ports", "memory", "xstates", "lapic"), SURVIVES),
 }
 

@@ -37,6 +37,9 @@ SHARED = {"pause": (2,), "pv": (2,)}
 TSC_KHZ = {"tsc_scale": (25000, 33333, 2000000)}
 SCALING_BENCH = "bochs-vmx"
 REFUSED = "could not start: this CPU cannot scale its TSC"
+# What those have that use virtio devices; each sector of the disk begins with its number.
+DEVICES = "disk = /disks/numbers.img, cow\nnet = lan0\nconsole\nrng\n"
+DISK_SECTORS = 2048
 BENCH_WORDS = {"qemu-svm": "lax qemu-svm"}  # see guest_cpu_is_lax(); else the bench's name
 
 
@@ -92,10 +95,21 @@ def words_of(name, bench):
     return " ".join(words)
 
 
+def uses_virtio(name):
+    return name.split(".")[0] == "virtio"
+
+
+def make_disk(path):
+    with open(path, "wb") as file:
+        for sector in range(DISK_SECTORS):
+            file.write(sector.to_bytes(8, "little") + bytes(504))
+
+
 def configuration(names, bench):
     sections = []
     for name in names:
         more = "cpus = 1\n" if name.endswith("-shared") else ""
+        more += DEVICES if uses_virtio(name) else ""
         more += f"tsc = {tsc_khz_of(name)}kHz\n" if tsc_khz_of(name) else ""
         sections.append(f"[vm {name}]\nmemory = 64M\nvcpus = {vcpus_of(name)}\n{more}"
                         f"kernel = /guest/{elf_of(name)}.elf\nboot = multiboot\n"
@@ -110,6 +124,10 @@ def make_image(build, names, bench, workdir):
         file.write(configuration(names, bench))
     elves = sorted({elf_of(name) for name in names})
     files = [word for elf in elves for word in ("--file", f"{build}/guest/{elf}.elf:/guest/{elf}.elf")]
+    if any(map(uses_virtio, names)):
+        disk = os.path.join(workdir, "numbers.img")
+        make_disk(disk)
+        files += ["--file", f"{disk}:/disks/numbers.img"]
     subprocess.run([os.path.join(TOOLS, "mkimage"), image, "--efi", os.path.join(build, "ballast.efi"),
                     "--conf", conf, *files], check=True, stdout=subprocess.DEVNULL)
     return image

@@ -26,7 +26,7 @@
 #define STACK_TOP 0x28000ULL
 #define DATA_START FAKE_DEVICE_START
 #define ARITHMETIC (RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)
-#define COUNT_PER_MODE 15000
+#define COUNT_PER_MODE 5000
 
 /* One kind of instruction to generate. */
 struct form {
