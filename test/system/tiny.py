@@ -96,7 +96,7 @@ def words_of(name, bench):
 
 
 def uses_virtio(name):
-    return name.split(".")[0] == "virtio"
+    return name.startswith("virtio")
 
 
 def make_disk(path):
