@@ -20,7 +20,7 @@ set(efi_sources ${LIB_SOURCES} ${HOST_SOURCES} ${EPT_SOURCES} ${VCPU_SOURCES} ${
 set(efi_cold ${MGMT_SOURCES} ${BOOT_SOURCES} lib/printf.c
 	devices/debug_exit.c devices/i8042.c devices/platform.c devices/reset.c devices/rtc.c
 	devices/rtc_time.c
-	host/acpi.c host/backtrace.c host/clock.c host/cpu.c host/descriptor.c host/heap.c
+	host/acpi.c host/backtrace.c host/block/init.c host/block/overlay_commit.c host/clock.c host/cpu.c host/descriptor.c host/heap.c
 	host/ioapic.c host/log.c host/machine.c host/mitigation_plan.c host/mmu.c host/panic.c
 	host/power.c host/smp.c host/symbols.c host/topology.c host/trap.c host/watchdog.c
 	svm/controls.c svm/dump.c svm/probe.c

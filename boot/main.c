@@ -3,6 +3,7 @@
 #include "boot/boot.h"
 
 #include "host/apic.h"
+#include "host/block/block.h"
 #include "host/clock.h"
 #include "host/init.h"
 #include "host/ioapic.h"
@@ -101,5 +102,6 @@ void ballast_main(void)
 	if (vcpu_cpu_init(this_cpu()))
 		panic("virtualization cannot be enabled on the boot CPU");
 	release_secondaries();
+	block_init();
 	mgmt_main();
 }

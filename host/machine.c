@@ -10,7 +10,7 @@ static char fold(char c)
 	return c == '/' ? '\\' : c;
 }
 
-static bool same_path(const char *a, const char *b)
+bool machine_same_name(const char *a, const char *b)
 {
 	while (*a && fold(*a) == fold(*b)) {
 		a++;
@@ -30,7 +30,7 @@ static const char *without_root(const char *path)
 const struct machine_file *machine_find_file(const char *path)
 {
 	for (size_t i = 0; i < machine.file_count; i++)
-		if (same_path(without_root(machine.files[i].path), without_root(path)))
+		if (machine_same_name(without_root(machine.files[i].path), without_root(path)))
 			return &machine.files[i];
 	return NULL;
 }

@@ -65,7 +65,9 @@ struct machine {
 
 extern struct machine machine;
 
-/* NULL when no such file was asked for. Slashes of both kinds and letter case are equal. */
+/* Are these names equal, but for kinds of slashes and letter case? */
+bool machine_same_name(const char *a, const char *b);
+/* NULL when no such file was asked for. Names as above; a slash at the start may be left out. */
 const struct machine_file *machine_find_file(const char *path);
 
 /* Both try the firmware's ResetSystem, then the hardware's own ways; they do not return. */

@@ -25,6 +25,7 @@ enum frame_use {
 	FRAME_HOST,  /* Ballast's own data: heap, stacks, host page tables */
 	FRAME_VM,    /* overhead of a VM: its structures, VMCS/VMCB, EPT/NPT tables */
 	FRAME_GUEST, /* guest memory */
+	FRAME_DISK,  /* what was written to copy-on-write disks */
 	FRAME_USES
 };
 

@@ -3,6 +3,13 @@ set(HOST_SOURCES
 	host/acpi.c
 	host/apic.c
 	host/backtrace.c
+	host/block/block.c
+	host/block/image.c
+	host/block/init.c
+	host/block/overlay.c
+	host/block/overlay_commit.c
+	host/block/overlay_map.c
+	host/block/segments.c
 	host/clock.c
 	host/cpu.c
 	host/descriptor.c

@@ -2,6 +2,7 @@
 /* The boot CPU's loop, and the beginning and the end of it. */
 #include "mgmt/mgmt.h"
 
+#include "host/block/block.h"
 #include "host/clock.h"
 #include "host/log.h"
 #include "host/machine.h"
@@ -161,6 +162,7 @@ static uint64_t poll_all(void)
 	uint64_t again = vms_poll();
 
 	watchdog_poll();
+	block_poll();
 	poll_end();
 	again = sooner(again, console_poll());
 	again = sooner(again, console_log_poll());
