@@ -36,7 +36,8 @@ struct virtio_operations {
 	void (*notified)(struct virtio_device *device, unsigned int queue);
 	/*
 	 * Forget what the driver set up. What is in flight (virtio_begin()) cannot be taken back:
-	 * it is to be ended without touching the queues. May be NULL.
+	 * it is to be ended without touching the queues. Also by the VM's own reset, for which
+	 * nothing touches its memory any more. May be NULL.
 	 */
 	void (*reset)(struct virtio_device *device);
 	/* Free the device's own, the struct virtio_device among it. Without vm.lock. */
@@ -80,8 +81,11 @@ void virtio_config_changed(struct virtio_device *device);
 void virtio_break(struct virtio_device *device, const char *why);
 
 /*
- * A request that touches guest memory later on begins and ends: a reset by the driver is complete
- * only when none is left, and so is the VM's stop (see vm_io_begin()).
+ * A request that touches guest memory later on begins with virtio_begin(), which calls vm_io_begin().
+ * It ends twice. When nothing touches the memory any more, on any CPU and without vm.lock, the device
+ * calls vm_io_end() itself: the VM's stop waits for that, when no vCPU is left to do work. And as
+ * soon as work can be done virtio_end(), under vm.lock: a reset by the driver is complete only when
+ * none is left. In operations->reset() the device ends those of which only this is missing.
  */
 void virtio_begin(struct virtio_device *device);
 void virtio_end(struct virtio_device *device);
