@@ -111,9 +111,9 @@ void block_close(struct block_device *device, enum block_open how);
 /*
  * Check a request and hand it to the device: sectors within the device and aligned to
  * logical_bytes, segments that add up to them, no more than BLOCK_MAX_* (-EINVAL), no change of a
- * device that is read-only (-EROFS), nothing that it cannot do (-ENOTSUP). True: it is done already,
- * with request->error, and done() will not be called. Any CPU, vm.lock may be held. That the device
- * is open for what is asked, its holder sees to.
+ * device that is read-only (-EROFS), nothing that it cannot do (-ENOTSUP). True: it is done
+ * already, with request->error, and done() will not be called. Any CPU, vm.lock may be held. That
+ * the device is open for what is asked, its holder sees to.
  */
 bool block_submit(struct block_device *device, struct block_request *request);
 

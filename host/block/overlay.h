@@ -22,8 +22,8 @@ struct overlay_stats {
 /*
  * An overlay on `base`, which the caller has open for reading until overlay_destroy(). It bears the
  * base's name, is not in the list of devices, and may be opened as every other one. It takes memory
- * (FRAME_DISK) as it is written, `limit_bytes` at most, its tables included. A write for which there
- * is none fails with -ENOSPC and changes nothing. -ENOMEM, -EFBIG when the base has over 64 TiB.
+ * (FRAME_DISK) as it is written, `limit_bytes` at most, its tables included. A write for which
+ * there is none fails with -ENOSPC and changes nothing. -ENOMEM, -EFBIG for a base over 64 TiB.
  */
 int overlay_create(struct block_device *base, uint64_t limit_bytes, struct block_device **out)
 	__must_check;

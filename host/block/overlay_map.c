@@ -37,7 +37,7 @@ static uint64_t sectors_in(uint64_t page, uint64_t sector, uint64_t end)
 	uint64_t first = sector > start ? sector - start : 0;
 	uint64_t last = MIN(end - start, OVERLAY_PAGE_SECTORS);
 
-	return (ALL_SECTORS << first) & (ALL_SECTORS >> (OVERLAY_PAGE_SECTORS - last)) & ALL_SECTORS;
+	return (ALL_SECTORS << first) & (ALL_SECTORS >> (OVERLAY_PAGE_SECTORS - last));
 }
 
 int overlay_map_init(struct overlay_map *map, uint64_t sectors, uint64_t limit_bytes)
@@ -303,10 +303,10 @@ void overlay_map_discard(struct overlay_map *map, uint64_t sector, uint64_t sect
 		uint64_t page = page_number(sector);
 		uint64_t leaf_end = next_leaf(page) * OVERLAY_PAGE_SECTORS;
 		uint64_t *leaf = leaf_of(map, page), part_end = MIN(leaf_end, end);
+		unsigned int index = (page >> TABLE_SHIFT) % TABLE_ENTRIES;
 
-		if (leaf && leaf_end - sector == TABLE_ENTRIES * OVERLAY_PAGE_SECTORS &&
-			part_end == leaf_end)
-			leaf_free(map, &middle_of(map, page)[(page >> TABLE_SHIFT) % TABLE_ENTRIES]);
+		if (leaf && part_end - sector == TABLE_ENTRIES * OVERLAY_PAGE_SECTORS)
+			leaf_free(map, &middle_of(map, page)[index]);
 		else if (leaf)
 			leaf_discard(map, leaf, sector, part_end);
 		sector = part_end;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What an overlay holds: three levels of tables of 512 entries, each a 4 KiB frame but for the root,
- * which has one entry for each GiB of the device. A leaf's entry is of a page of 8 sectors: the page's
- * address, and which of its sectors are the overlay's own. Own sectors without a page are zero.
+ * What an overlay holds: three levels of tables of 512 entries, each a frame of 4 KiB but for the
+ * root, which has one entry for each GiB of the device. A leaf's entry is of a page of 8 sectors:
+ * the page's address, and which of its sectors are the overlay's own. Own sectors without a page
+ * are zero.
  *
  * The caller holds the overlay's lock.
  */
@@ -26,10 +27,10 @@ enum overlay_kind {
 	OVERLAY_DATA,
 };
 
-/* Sectors that follow one another and are of one kind. */
+/* Sectors that follow one another and are of one kind; own ones end with their page. */
 struct overlay_run {
 	enum overlay_kind kind;
-	uint64_t sectors; /* more of the kind may follow; OVERLAY_ZERO and _DATA end with their page */
+	uint64_t sectors; /* more of the kind may follow */
 	hpa_t data;       /* of OVERLAY_DATA */
 };
 
