@@ -22,7 +22,12 @@ set(HOST_SOURCES
 	host/mitigation.c
 	host/mitigation_plan.c
 	host/mmu.c
+	host/net/checksum.c
+	host/net/learn.c
+	host/net/offload.c
 	host/net/packet.c
+	host/net/port.c
+	host/net/switch.c
 	host/page.c
 	host/panic.c
 	host/power.c

@@ -72,7 +72,8 @@ struct net_switch;
 struct net_counters {
 	uint64_t packets, bytes;
 	/*
-	 * Sent: over the port's rate, for nobody, or no memory for what was to be done to it.
+	 * Sent: over the port's rate, for nobody, or no memory for what was to be done to it
+	 * (counted among the packets then).
 	 * Received: the port's queue was full.
 	 */
 	uint64_t dropped;
@@ -107,7 +108,7 @@ struct net_port {
 	struct net_packet *queue[NET_PORT_QUEUE]; /* [lock] */
 	unsigned int first, count;      /* [lock] */
 	uint64_t queued_bytes;          /* [lock] */
-	uint64_t tokens_bytes, refilled_ns; /* [lock] of the rate's token bucket */
+	uint64_t tokens_bytes, refilled_ns; /* the sender's: of the rate's token bucket */
 	struct net_counters sent, received; /* [a] */
 };
 
@@ -124,15 +125,16 @@ unsigned int net_learned_count(struct net_port *port);
  * Plug in and out. Each port that is plugged in lets packets take so much more memory that its full
  * queue takes nothing from others. -EEXIST: the address is taken on this switch; -ENOSPC, -ENOMEM.
  * After net_unplug() nothing comes to the port any more, and its queue is empty; it waits for
- * senders that are about to. The owner no longer sends. Boot CPU.
+ * senders that are about to, so the caller holds no lock that deliver() takes. The owner no longer
+ * sends. -EBUSY: it is plugged in already. Boot CPU.
  */
 int net_plug(struct net_switch *net, struct net_port *port) __must_check;
 void net_unplug(struct net_port *port);
 
 /*
  * A frame from this port; the packet is the network's from now on. It is checked (length, source
- * address, offload fields), its sender learned, and queued at the ports it is for. Any CPU; one at
- * a time for each port.
+ * address, offload fields), its sender learned, and queued at the ports it is for; from a port that
+ * is not plugged in it is dropped. Any CPU; one at a time for each port.
  */
 void net_send(struct net_port *from, struct net_packet *packet);
 /* The next frame for this port, the caller's from now on, or NULL. Any CPU. */

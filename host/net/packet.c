@@ -3,7 +3,7 @@
  * Packets and the memory they take: pages, some of which are kept for the next ones. How many there
  * may be is the sum of what the ports' queues may hold and a little for what is on its way.
  */
-#include "host/net/packet.h"
+#include "host/net/internal.h"
 
 #include "host/memory.h"
 #include "lib/string.h"
