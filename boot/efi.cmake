@@ -22,7 +22,7 @@ set(efi_cold ${MGMT_SOURCES} ${BOOT_SOURCES} lib/printf.c
 	devices/rtc_time.c
 	host/acpi.c host/backtrace.c host/block/init.c host/block/overlay_commit.c host/clock.c host/cpu.c host/descriptor.c host/heap.c
 	host/ioapic.c host/log.c host/machine.c host/mitigation_plan.c host/mmu.c host/panic.c
-	host/power.c host/smp.c host/symbols.c host/topology.c host/trap.c host/watchdog.c
+	host/pci.c host/pci_bar.c host/pci_config.c host/pci_message.c host/pci_ports.c host/power.c host/smp.c host/symbols.c host/topology.c host/trap.c host/watchdog.c
 	svm/controls.c svm/dump.c svm/probe.c
 	vcpu/control.c vcpu/cpuid.c vcpu/dump.c vcpu/emulate_alu.c vcpu/emulate_bits.c
 	vcpu/emulate_move.c vcpu/emulate_multiply.c vcpu/emulate_shift.c vcpu/emulate_simd.c

@@ -10,6 +10,7 @@
 #include "host/irq.h"
 #include "host/log.h"
 #include "host/mitigation.h"
+#include "host/pci.h"
 #include "host/serial.h"
 #include "host/topology.h"
 #include "host/watchdog.h"
@@ -95,6 +96,7 @@ void ballast_main(void)
 	serial_start();
 	smp_init(secondary_main);
 	mitigation_init();
+	host_pci_init();
 	if (watchdog_init())
 		log_line("no memory for a watchdog");
 	if (sched_init())

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* ACPI tables (ACPI specification, "ACPI Software Programming Model"), and SPCR (Microsoft). */
+/*
+ * ACPI tables (ACPI specification, "ACPI Software Programming Model"), SPCR (Microsoft), and MCFG
+ * (PCI Firmware Specification).
+ */
 #include "host/acpi.h"
 
 #include "lib/string.h"
@@ -238,6 +241,23 @@ static void read_fadt(const struct acpi_reader *reader, const struct acpi_table 
 		read_dsdt(info, &dsdt);
 }
 
+static void read_mcfg(struct acpi_info *info, const struct acpi_table *table)
+{
+	uint64_t at = ACPI_HEADER_BYTES + 8;
+
+	for (; at + 16 <= table->bytes && info->ecam_count < ACPI_MAX_ECAMS; at += 16) {
+		struct acpi_ecam ecam = {
+			.address = table_field(table, at, 8),
+			.segment = (uint16_t)table_field(table, at + 8, 2),
+			.first_bus = (uint8_t)table_field(table, at + 10, 1),
+			.last_bus = (uint8_t)table_field(table, at + 11, 1),
+		};
+
+		if (ecam.address && ecam.first_bus <= ecam.last_bus)
+			info->ecams[info->ecam_count++] = ecam;
+	}
+}
+
 static void read_table(const struct acpi_reader *reader, uint64_t address)
 {
 	struct acpi_table table;
@@ -250,6 +270,8 @@ static void read_table(const struct acpi_reader *reader, uint64_t address)
 		read_fadt(reader, &table);
 	else if (memcmp(table.data, "SPCR", 4) == 0)
 		read_spcr(reader->info, &table);
+	else if (memcmp(table.data, "MCFG", 4) == 0)
+		read_mcfg(reader->info, &table);
 }
 
 static bool read_root(const struct acpi_reader *reader, uint64_t address, unsigned int entry_bytes)

@@ -12,10 +12,18 @@
 #define ACPI_MAX_CPUS 256
 #define ACPI_MAX_IOAPICS 16
 #define ACPI_ISA_IRQS 16
+#define ACPI_MAX_ECAMS 16
 
 struct acpi_ioapic {
 	uint64_t address;
 	uint32_t gsi_base;
+};
+
+/* Configuration space in memory of some of a segment's buses (PCI Firmware Specification, MCFG). */
+struct acpi_ecam {
+	uint64_t address; /* of bus 0, even if that is not among them */
+	uint16_t segment;
+	uint8_t first_bus, last_bus;
 };
 
 /* How an ISA interrupt is wired, from the MADT's overrides or the bus' own habit. */
@@ -39,6 +47,8 @@ struct acpi_info {
 	struct acpi_ioapic ioapics[ACPI_MAX_IOAPICS];
 	size_t ioapic_count;
 	struct acpi_isa_irq isa_irqs[ACPI_ISA_IRQS];
+	struct acpi_ecam ecams[ACPI_MAX_ECAMS];
+	size_t ecam_count;
 
 	bool has_spcr;
 	uint16_t serial_port; /* 0: the SPCR names no port that is I/O space */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "host/descriptor.h"
 
-#include "host/irq.h"
 #include "host/memory.h"
 #include "host/x86.h"
 
@@ -18,8 +17,8 @@ struct table_pointer {
 	uint64_t base;
 } __packed;
 
-/* host/trap_entry.asm: stubs of vectors 0 to 0x3f and 0xf0 to 0xff, and one for the others. */
-extern const uint8_t trap_stubs_low[], trap_stubs_high[], trap_stub_other[];
+/* host/trap_entry.asm: one for each vector. */
+extern const uint8_t trap_stubs[];
 
 static struct gate idt[256] __aligned(PAGE_SIZE);
 
@@ -77,12 +76,8 @@ static void set_gate(unsigned int vector, const uint8_t *stub, uint8_t ist)
 
 void descriptor_init_idt(void)
 {
-	for (unsigned int v = 0; v <= IRQ_VECTOR_LAST; v++)
-		set_gate(v, trap_stubs_low + v * STUB_BYTES, 0);
-	for (unsigned int v = IRQ_VECTOR_LAST + 1; v < IRQ_VECTOR_HIGH; v++)
-		set_gate(v, trap_stub_other, 0);
-	for (unsigned int v = IRQ_VECTOR_HIGH; v < 256; v++)
-		set_gate(v, trap_stubs_high + (v - IRQ_VECTOR_HIGH) * STUB_BYTES, 0);
+	for (unsigned int v = 0; v < ARRAY_SIZE(idt); v++)
+		set_gate(v, trap_stubs + v * STUB_BYTES, 0);
 	idt[VECTOR_DF].ist = IST_DOUBLE_FAULT;
 	idt[VECTOR_NMI].ist = IST_NMI;
 	idt[VECTOR_MC].ist = IST_MACHINE_CHECK;

@@ -14,18 +14,23 @@
 #define PIC_MASTER 0x20
 #define PIC_SLAVE 0xa0
 
-struct isa_handler {
-	void (*handler)(void *argument);
+struct irq_handler {
+	void (*handler)(void *argument); /* [a] set after the argument */
 	void *argument;
 };
 
-static struct isa_handler isa_handlers[ACPI_ISA_IRQS]; /* boot CPU only */
-static uint32_t apic_errors;                           /* [a] for the debugger */
+static struct irq_handler isa_handlers[ACPI_ISA_IRQS];    /* boot CPU only */
+static struct irq_handler message_handlers[IRQ_MESSAGES]; /* boot CPU writes */
+static unsigned int message_count;                        /* boot CPU */
+static uint32_t apic_errors;                              /* [a] for the debugger */
 
-static void dispatch_isa(unsigned int irq)
+static void call(const struct irq_handler *irq)
 {
-	if (isa_handlers[irq].handler)
-		isa_handlers[irq].handler(isa_handlers[irq].argument);
+	void (*handler)(void *) = __atomic_load_n(&irq->handler, __ATOMIC_ACQUIRE);
+
+	/* Firmware may have left an interrupt pending for which nobody has asked. */
+	if (handler)
+		handler(irq->argument);
 }
 
 void irq_dispatch(uint64_t vector)
@@ -52,7 +57,10 @@ void irq_dispatch(uint64_t vector)
 		__atomic_fetch_add(&apic_errors, 1, __ATOMIC_RELAXED);
 		break;
 	case IRQ_VECTOR_ISA ... IRQ_VECTOR_ISA + ACPI_ISA_IRQS - 1:
-		dispatch_isa((unsigned int)vector - IRQ_VECTOR_ISA);
+		call(&isa_handlers[vector - IRQ_VECTOR_ISA]);
+		break;
+	case IRQ_VECTOR_MESSAGE ... IRQ_VECTOR_MESSAGE + IRQ_MESSAGES - 1:
+		call(&message_handlers[vector - IRQ_VECTOR_MESSAGE]);
 		break;
 	case IRQ_VECTOR_SPURIOUS:
 	case IRQ_VECTOR_PIC ... IRQ_VECTOR_PIC + 15:
@@ -95,4 +103,16 @@ int irq_register_isa(unsigned int isa_irq, void (*handler)(void *), void *argume
 		return 0;
 	isa_handlers[isa_irq].handler = NULL;
 	return -ENODEV;
+}
+
+int irq_register_message(void (*handler)(void *), void *argument)
+{
+	struct irq_handler *irq;
+
+	if (message_count >= IRQ_MESSAGES)
+		return -ENOSPC;
+	irq = &message_handlers[message_count];
+	irq->argument = argument;
+	__atomic_store_n(&irq->handler, handler, __ATOMIC_RELEASE);
+	return (int)(IRQ_VECTOR_MESSAGE + message_count++);
 }

@@ -214,17 +214,34 @@ hpa_t mmu_root(void)
 	return host_phys(root);
 }
 
+/* One page of a device's memory, large where that fits and nothing is mapped; its size, or 0. */
+static uint64_t map_device_page(hpa_t page, hpa_t end)
+{
+	uint64_t leaf = PTE_LEAF | PTE_WRITE | PTE_UNCACHED | PTE_WRITE_THROUGH | nx;
+	uint64_t *entry;
+
+	if (IS_ALIGNED(page, LEVEL_BYTES(1)) && end - page >= LEVEL_BYTES(1)) {
+		entry = walk(page, 1);
+		if (!entry)
+			return 0;
+		if (!*entry) {
+			*entry = page | leaf | PTE_LARGE;
+			return LEVEL_BYTES(1);
+		}
+	}
+	return set_page(page, leaf) ? 0 : PAGE_SIZE;
+}
+
 int mmu_map_device(hpa_t start, uint64_t bytes)
 {
 	hpa_t end = ROUND_UP(start + bytes, PAGE_SIZE);
-	int error = 0;
+	uint64_t mapped = PAGE_SIZE;
 
 	spin_lock(&mmu_lock);
-	for (hpa_t page = ROUND_DOWN(start, PAGE_SIZE); page < end && !error; page += PAGE_SIZE)
-		error = set_page(page, PTE_LEAF | PTE_WRITE | PTE_UNCACHED | PTE_WRITE_THROUGH |
-				       nx);
+	for (hpa_t page = ROUND_DOWN(start, PAGE_SIZE); page < end && mapped; page += mapped)
+		mapped = map_device_page(page, end);
 	spin_unlock(&mmu_lock);
-	return error;
+	return mapped ? 0 : -ENOMEM;
 }
 
 void mmu_unmap_guard(const void *page)

@@ -30,6 +30,11 @@ set(HOST_SOURCES
 	host/net/switch.c
 	host/page.c
 	host/panic.c
+	host/pci.c
+	host/pci_bar.c
+	host/pci_config.c
+	host/pci_message.c
+	host/pci_ports.c
 	host/power.c
 	host/serial.c
 	host/smp.c

@@ -9,8 +9,6 @@ extern trap_exception
 extern irq_dispatch
 
 %define FIRST_IRQ 0x20
-%define LAST_LOW 0x3f
-%define FIRST_HIGH 0xf0
 %define STUB_BYTES 16
 
 section .text
@@ -31,30 +29,13 @@ section .text
 %endmacro
 
 align STUB_BYTES, int3
-global trap_stubs_low
-trap_stubs_low:
+global trap_stubs
+trap_stubs:
 %assign vector 0
-%rep LAST_LOW + 1
+%rep 0x100
 	stub vector
 	%assign vector vector + 1
 %endrep
-
-align STUB_BYTES, int3
-global trap_stubs_high
-trap_stubs_high:
-%assign vector FIRST_HIGH
-%rep 0x100 - FIRST_HIGH
-	stub vector
-	%assign vector vector + 1
-%endrep
-
-; All other vectors: nobody asks for them, but firmware may have left one pending.
-align STUB_BYTES, int3
-global trap_stub_other
-trap_stub_other:
-	push byte 0
-	push dword 0x40
-	jmp interrupt
 
 align 16
 exception:

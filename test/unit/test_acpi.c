@@ -145,6 +145,20 @@ static uint64_t make_spcr(uint8_t space, uint64_t address)
 	return finish(table);
 }
 
+static uint64_t make_mcfg(void)
+{
+	static const uint8_t entries[] = {
+		0, 0, 0, 0xb0, 0, 0, 0, 0, 0, 0, 0, 0x7f, 0, 0, 0, 0,
+		0, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0x20, 0x3f, 0, 0, 0, 0, /* at 4 GiB, segment 3 */
+		0, 0, 0, 0xc0, 0, 0, 0, 0, 4, 0, 9, 8, 0, 0, 0, 0,    /* no bus: left out */
+		0, 0, 0, 0xd0, 0, 0, 0, 0, 5, 0, 0, 9,                /* cut */
+	};
+	uint8_t *table = begin("MCFG", 44 + sizeof(entries));
+
+	memcpy(table + 44, entries, sizeof(entries));
+	return finish(table);
+}
+
 static uint64_t make_root(bool extended, const uint64_t *tables, size_t count)
 {
 	size_t entry = extended ? 8 : 4;
@@ -169,14 +183,15 @@ static uint64_t make_root(bool extended, const uint64_t *tables, size_t count)
 
 static uint64_t make_all(bool extended)
 {
-	uint64_t tables[3];
+	uint64_t tables[4];
 
 	memset(memory, 0, sizeof(memory));
 	used = 0;
 	tables[0] = make_madt();
 	tables[1] = make_fadt(extended);
 	tables[2] = make_spcr(1, 0x2f8);
-	return make_root(extended, tables, 3);
+	tables[3] = make_mcfg();
+	return make_root(extended, tables, 4);
 }
 
 static void check_cpus(const struct acpi_info *info)
@@ -195,6 +210,13 @@ static void check_cpus(const struct acpi_info *info)
 	assert_false(info->isa_irqs[9].active_low);
 	assert_int_equal(info->isa_irqs[11].gsi, 20);
 	assert_true(info->isa_irqs[11].level && info->isa_irqs[11].active_low);
+	assert_int_equal(info->ecam_count, 2);
+	assert_int_equal(info->ecams[0].address, 0xb0000000);
+	assert_int_equal(info->ecams[0].first_bus, 0);
+	assert_int_equal(info->ecams[0].last_bus, 0x7f);
+	assert_int_equal(info->ecams[1].address, GIB(4));
+	assert_int_equal(info->ecams[1].segment, 3);
+	assert_int_equal(info->ecams[1].first_bus, 0x20);
 }
 
 static void reads_xsdt(void **state)
@@ -283,7 +305,7 @@ static void a_wrong_checksum_leaves_the_table_out(void **state)
 /* Fix all checksums that can be found, so that damage is read and not just refused. */
 static void fix_checksums(void)
 {
-	static const char *const names[] = {"APIC", "FACP", "SPCR", "DSDT", "XSDT", "RSDT"};
+	static const char *const names[] = {"APIC", "FACP", "SPCR", "MCFG", "DSDT", "XSDT", "RSDT"};
 
 	for (size_t at = 0; at + 48 <= MEMORY_BYTES; at += 16) {
 		uint32_t bytes;
@@ -315,6 +337,7 @@ static void damaged_tables_are_survived(void **state)
 		(void)!acpi_read(rsdp, map, &info);
 		assert_true(info.cpu_count <= ACPI_MAX_CPUS);
 		assert_true(info.ioapic_count <= ACPI_MAX_IOAPICS);
+		assert_true(info.ecam_count <= ACPI_MAX_ECAMS);
 		give_back();
 	}
 }

@@ -5,6 +5,9 @@ ballast_unit_test(watchdog SOURCES test/unit/test_watchdog.c host/watchdog.c tes
 	DEFINITIONS BALLAST_FAKE_CLOCK)
 ballast_unit_test(mitigation SOURCES test/unit/test_mitigation.c host/mitigation_plan.c host/topology.c)
 ballast_unit_test(host_acpi SOURCES test/unit/test_acpi.c host/acpi.c)
+ballast_unit_test(host_pci SOURCES test/unit/test_pci.c host/pci.c host/pci_bar.c host/pci_message.c
+	test/unit/fake_frames.c DEFINITIONS BALLAST_FAKE_CLOCK)
+ballast_unit_test(pci_config SOURCES test/unit/test_pci_config.c host/pci_config.c)
 
 # boot/memmap.c speaks with the firmware: GNU-EFI's headers, and its calling convention.
 find_path(EFI_TEST_INCLUDE efi.h PATH_SUFFIXES efi)
