@@ -75,10 +75,16 @@ void frame_free(hpa_t start, unsigned int order)
 
 void *heap_alloc(size_t bytes, enum frame_use use)
 {
+	void *object;
+
 	(void)use;
 	if (fails())
 		return NULL;
-	return calloc(1, ROUND_UP(bytes, 64));
+	if (bytes < PAGE_SIZE)
+		return calloc(1, ROUND_UP(bytes, 64));
+	/* As the heap does it. */
+	object = aligned_alloc(PAGE_SIZE, ROUND_UP(bytes, PAGE_SIZE));
+	return object ? memset(object, 0, bytes) : NULL;
 }
 
 void heap_free(void *object)
