@@ -17,18 +17,70 @@ set(efi_sources ${LIB_SOURCES} ${HOST_SOURCES} ${EPT_SOURCES} ${VCPU_SOURCES} ${
 
 # What runs once, at the operator's pace or as an exception is made small; what runs for each exit
 # is made fast.
-set(efi_cold ${MGMT_SOURCES} ${BOOT_SOURCES} lib/printf.c
-	devices/debug_exit.c devices/i8042.c devices/platform.c devices/reset.c devices/rtc.c
+set(efi_cold ${MGMT_SOURCES} ${BOOT_SOURCES}
+	devices/debug_exit.c
+	devices/i8042.c
+	devices/pci.c
+	devices/pci_bar.c
+	devices/platform.c
+	devices/reset.c
+	devices/rtc.c
 	devices/rtc_time.c
-	host/acpi.c host/backtrace.c host/block/init.c host/block/overlay_commit.c host/clock.c host/cpu.c host/descriptor.c host/heap.c
-	host/ioapic.c host/log.c host/machine.c host/mitigation_plan.c host/mmu.c host/panic.c
-	host/pci.c host/pci_bar.c host/pci_config.c host/pci_message.c host/pci_ports.c host/power.c host/smp.c host/symbols.c host/topology.c host/trap.c host/watchdog.c
-	svm/controls.c svm/dump.c svm/probe.c
-	vcpu/control.c vcpu/cpuid.c vcpu/dump.c vcpu/emulate_alu.c vcpu/emulate_bits.c
-	vcpu/emulate_move.c vcpu/emulate_multiply.c vcpu/emulate_shift.c vcpu/emulate_simd.c
-	vcpu/emulate_stack.c vcpu/emulate_string.c vcpu/guest_segment.c vcpu/guest_walk.c
-	vcpu/hw.c vcpu/insn.c vcpu/insn_check.c vcpu/pvclock.c vcpu/sched_vm.c vcpu/tsc.c vcpu/vm.c
-	vmx/controls.c vmx/cpu.c vmx/dump.c vmx/probe.c vmx/vmcs.c)
+	devices/virtio/virtio_pci_config.c
+	host/acpi.c
+	host/backtrace.c
+	host/block/init.c
+	host/block/overlay_commit.c
+	host/clock.c
+	host/cpu.c
+	host/descriptor.c
+	host/heap.c
+	host/ioapic.c
+	host/log.c
+	host/machine.c
+	host/mitigation_plan.c
+	host/mmu.c
+	host/panic.c
+	host/pci.c
+	host/pci_bar.c
+	host/pci_config.c
+	host/pci_message.c
+	host/pci_ports.c
+	host/power.c
+	host/smp.c
+	host/symbols.c
+	host/topology.c
+	host/trap.c
+	host/watchdog.c
+	lib/printf.c
+	svm/controls.c
+	svm/dump.c
+	svm/probe.c
+	vcpu/control.c
+	vcpu/cpuid.c
+	vcpu/dump.c
+	vcpu/emulate_alu.c
+	vcpu/emulate_bits.c
+	vcpu/emulate_move.c
+	vcpu/emulate_multiply.c
+	vcpu/emulate_shift.c
+	vcpu/emulate_simd.c
+	vcpu/emulate_stack.c
+	vcpu/emulate_string.c
+	vcpu/guest_segment.c
+	vcpu/guest_walk.c
+	vcpu/hw.c
+	vcpu/insn.c
+	vcpu/insn_check.c
+	vcpu/pvclock.c
+	vcpu/sched_vm.c
+	vcpu/tsc.c
+	vcpu/vm.c
+	vmx/controls.c
+	vmx/cpu.c
+	vmx/dump.c
+	vmx/probe.c
+	vmx/vmcs.c)
 set(efi_hot ${efi_sources})
 list(REMOVE_ITEM efi_hot ${efi_cold})
 # What is built once more with BALLAST_FAULTS, for the tests' ballast-faults.efi, in which CPUs can

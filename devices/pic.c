@@ -347,7 +347,12 @@ static void pic_reset(struct device *device)
 	/* The timer, the keyboard, the cascade, the RTC and the FPU are edges for ever. */
 	pic->chips[MASTER].elcr_mask = 0xf8;
 	pic->chips[SLAVE].elcr_mask = 0xde;
-	/* As a firmware leaves them: real mode's vectors, everything masked but the cascade. */
+	/*
+	 * As a firmware leaves them: PCI's lines are levels, real mode's vectors, everything masked
+	 * but the cascade.
+	 */
+	pic->chips[IRQ_PCI_A >> 3].elcr |= BIT(IRQ_PCI_A & 7);
+	pic->chips[IRQ_PCI_B >> 3].elcr |= BIT(IRQ_PCI_B & 7);
 	pic->chips[MASTER].vector_base = 0x08;
 	pic->chips[SLAVE].vector_base = 0x70;
 	pic->chips[MASTER].imr = 0xff & ~BIT(CASCADE_INPUT);

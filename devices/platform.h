@@ -15,6 +15,8 @@
 #define IRQ_COM1 4
 #define IRQ_RTC 8
 #define IRQ_SCI 9 /* level-triggered, active high: say so in the MADT */
+#define IRQ_PCI_A 10 /* interrupt pin A of every even PCI device, level-triggered */
+#define IRQ_PCI_B 11 /* of every odd one; mgmt/dsdt.asl has the list */
 
 /* The timer's line is pin 2 of the IOAPIC; every other ISA line has the pin of its number. */
 #define IOAPIC_PIT_PIN 2
@@ -42,6 +44,17 @@
 #define PORT_PCI_ADDRESS 0xcf8
 #define PORT_RESET_CONTROL 0xcf9
 #define PORT_PCI_DATA 0xcfc
+
+/*
+ * PCI: configuration space of bus 0 in memory, and where the BARs lie at power-up. The DSDT's
+ * windows have room for a system that moves them.
+ */
+#define PCI_ECAM_BASE 0xe0000000ULL
+#define PCI_ECAM_BYTES 0x100000ULL
+#define PCI_BARS_MEMORY 0xd0000000U
+#define PCI_BARS_MEMORY_END 0xe0000000U
+#define PCI_BARS_PORTS 0xc000U
+#define PCI_BARS_PORTS_END 0x10000U
 
 /* ACPI: what the FADT and the DSDT's \_S5 say. */
 #define ACPI_S5_TYPE 5

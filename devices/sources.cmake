@@ -6,6 +6,8 @@ set(DEVICES_SOURCES
 	devices/i8042.c
 	devices/ioapic.c
 	devices/pci.c
+	devices/pci_bar.c
+	devices/pci_msix.c
 	devices/pic.c
 	devices/pit.c
 	devices/pit_channel.c
@@ -14,4 +16,10 @@ set(DEVICES_SOURCES
 	devices/rtc.c
 	devices/rtc_time.c
 	devices/uart.c
-	devices/virtio/ring.c)
+	devices/virtio/ring.c
+	devices/virtio/virtio.c
+	devices/virtio/virtio_pci.c
+	devices/virtio/virtio_pci_config.c)
+# The virtio devices themselves, which stand on disks, networks and the like.
+set(VIRTIO_DEVICE_SOURCES)
+list(APPEND DEVICES_SOURCES ${VIRTIO_DEVICE_SOURCES})

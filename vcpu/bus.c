@@ -63,6 +63,17 @@ int io_bus_add(struct io_bus *bus, struct io_region *region)
 	return 0;
 }
 
+void io_bus_remove(struct io_bus *bus, struct io_region *region)
+{
+	size_t at = upper_bound(bus, region->start) - 1;
+
+	bus->count--;
+	for (size_t i = at; i < bus->count; i++)
+		bus->regions[i] = bus->regions[i + 1];
+	if (bus->last == region)
+		bus->last = NULL;
+}
+
 /* The largest access of 1, 2, 4 or 8 bytes at `offset` that the region takes, of `left` bytes. */
 static unsigned int piece_size(const struct io_region *region, uint64_t offset, unsigned int left)
 {

@@ -69,9 +69,9 @@ struct vm {
 	struct spinlock lock;                  /* device state, buses' devices, irqchips */
 	struct guest_memory memory;            /* own lock */
 	struct vm_tlb tlb;                     /* see vcpu/tlb.h */
-	struct io_bus ports;                   /* [I] once running */
-	struct io_bus mmio;                    /* [I] once running; LAPICs are not on it */
-	struct list devices;                   /* [I] once running */
+	struct io_bus ports;                   /* [lock] */
+	struct io_bus mmio;                    /* [lock] LAPICs are not on it */
+	struct list devices;                   /* boot CPU; more may come while it runs */
 	struct vm_work_queue work;             /* what devices have put off; own lock */
 	uint32_t io_in_flight;                 /* [a] see vm_io_begin(); vcpu/work.c */
 	struct irqchip *irqchips[VM_MAX_IRQCHIPS]; /* [I] */
@@ -121,7 +121,7 @@ void vm_stop(struct vm *vm, enum vm_stop stop, uint32_t status, const char *reas
  */
 bool vm_has_stopped(struct vm *vm);
 
-/* Add a device to the VM's list; its regions are added with io_bus_add(). */
+/* Add a device to the VM's list; its regions are added with io_bus_add(). Boot CPU. */
 void vm_add_device(struct vm *vm, struct device *device);
 /* Before the VM runs. -ENOSPC. */
 int vm_add_irqchip(struct vm *vm, struct irqchip *chip) __must_check;

@@ -52,17 +52,25 @@ struct virtio_device {
 	unsigned int ring_count;             /* [I] */
 	/* The core's from here on. */
 	uint64_t features;                   /* negotiated; 0 before FEATURES_OK */
+	uint64_t accepted;                   /* what the driver has written so far */
 	uint8_t status;                      /* VIRTIO_CONFIG_S_... */
 	uint8_t config_generation;
 	unsigned int in_flight;
 	bool resetting;                      /* status reads as it was until nothing is in flight */
+	bool complained;                     /* a line in the log since power-up */
 	struct virtio_pci *pci;              /* [I] its transport */
 };
+
+#define VIRTIO_MAX_RINGS 32
 
 /*
  * Put a device that has its operations, features and rings (memory and size_max set) onto the PCI
  * bus, in the next free place. `devices` of the VM owns it from now on, also when this fails: it is
- * destroyed with the VM. -ENOSPC, -ENOMEM.
+ * destroyed with the VM. -ENOSPC, -ENOMEM, -EINVAL.
+ *
+ * Boot CPU, without vm.lock, which it takes: the VM may be running already. From its return on,
+ * and on a running VM before it, the guest may call into the device. A guest that runs is told by
+ * ACPI to look at the bus again.
  */
 int virtio_add(struct vm *vm, struct pci *pci, struct virtio_device *device) __must_check;
 
@@ -90,5 +98,16 @@ void virtio_break(struct virtio_device *device, const char *why);
  */
 void virtio_begin(struct virtio_device *device);
 void virtio_end(struct virtio_device *device);
+
+/*
+ * For the transport: what the driver does. All under vm.lock.
+ *
+ * A write of the status. 0 resets; a bit that has been set stays; FEATURES_OK only sticks for a set
+ * of features that was offered and has VIRTIO_F_VERSION_1.
+ */
+void virtio_write_status(struct virtio_device *device, uint8_t status);
+void virtio_enable_queue(struct virtio_device *device, unsigned int queue);
+/* Nothing happens for a queue that is not there or not enabled, nor for a device that is not live. */
+void virtio_notify(struct virtio_device *device, unsigned int queue);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/log.h"
 #include "host/memory.h"
 
 #define CPUID_X2APIC BIT(21)
@@ -44,8 +45,10 @@ void vcpu_request(struct vcpu *vcpu, uint32_t bits)
 
 void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t *bytes)
 {
-	assert(memory == &pc.vm.memory && !bytes);
+	assert(memory == &pc.vm.memory);
 	pc.ram_walks++;
+	if (bytes)
+		*bytes = PAGE_SIZE - (gpa & PAGE_MASK);
 	return pc.ram_gone || gpa >= FAKE_PC_RAM_BYTES ? NULL : pc.ram + gpa;
 }
 
@@ -70,6 +73,23 @@ int guest_memory_write(struct guest_memory *memory, gpa_t gpa, const void *from,
 		return -EFAULT;
 	memcpy(pc.ram + gpa, from, bytes);
 	return 0;
+}
+
+void vm_io_begin(struct vm *vm)
+{
+	vm->io_in_flight++;
+}
+
+void vm_io_end(struct vm *vm)
+{
+	assert(vm->io_in_flight > 0);
+	vm->io_in_flight--;
+}
+
+void log_line(const char *format, ...)
+{
+	(void)format;
+	pc.log_lines++;
 }
 
 void vcpu_inject_nmi(struct vcpu *vcpu)
@@ -97,6 +117,8 @@ void fake_pc_begin(unsigned int vcpu_count)
 	memset(&pc, 0, sizeof(pc));
 	fake_clock_reset(FAKE_WALL_NS);
 	list_init(&pc.vm.devices);
+	pc.vm.memory.slots[0] = (struct memory_slot){ 0, FAKE_PC_RAM_BYTES, false };
+	pc.vm.memory.slot_count = 1;
 	pc.cpuid.physical_bits = 40;
 	pc.cpuid.basic[1].registers.ecx = CPUID_X2APIC | CPUID_TSC_DEADLINE;
 	pc.vm.cpuid = &pc.cpuid;

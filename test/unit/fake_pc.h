@@ -13,7 +13,7 @@
 
 #define FAKE_PC_VCPUS 8
 
-#define FAKE_PC_RAM_BYTES 8192
+#define FAKE_PC_RAM_BYTES 65536
 
 struct fake_pc {
 	struct vm vm;
@@ -23,6 +23,7 @@ struct fake_pc {
 	uint8_t ram[FAKE_PC_RAM_BYTES] __aligned(4096); /* from address 0 */
 	bool ram_gone;                       /* guest_memory_ptr() finds nothing */
 	unsigned int ram_walks;              /* calls of it */
+	unsigned int log_lines;
 	unsigned int nmis[FAKE_PC_VCPUS];
 	enum vm_stop stop;
 	uint32_t stop_status;
