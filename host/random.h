@@ -10,7 +10,11 @@
 
 /* Has the CPU a source of randomness? */
 bool random_available(void);
-/* Any CPU. -EIO when the CPU's source fails; the buffer is zeroed then. */
+/* Any CPU, not from an interrupt. -EIO when the CPU's source fails; the buffer is zeroed then. */
 int random_bytes(void *buffer, size_t bytes) __must_check;
+#ifdef BALLAST_UNIT_TEST
+/* As if never used. */
+void random_test_reset(void);
+#endif
 
 #endif

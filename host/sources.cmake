@@ -36,6 +36,7 @@ set(HOST_SOURCES
 	host/pci_message.c
 	host/pci_ports.c
 	host/power.c
+	host/random.c
 	host/serial.c
 	host/smp.c
 	host/symbols.c

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 set(LIB_SOURCES
+	lib/hmac_drbg.c
 	lib/pairing_heap.c
 	lib/printf.c
+	lib/sha256.c
 	lib/string.c
 )

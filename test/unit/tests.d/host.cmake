@@ -17,3 +17,4 @@ if(EFI_TEST_INCLUDE)
 	target_include_directories(unit_memmap SYSTEM PRIVATE ${EFI_TEST_INCLUDE}
 		${EFI_TEST_INCLUDE}/x86_64)
 endif()
+ballast_unit_test(random SOURCES test/unit/test_random.c host/random.c lib/hmac_drbg.c lib/sha256.c)
