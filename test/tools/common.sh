@@ -87,7 +87,7 @@ archive_refresh() {
 # The Debian packages behind each thing that run and check do.
 packages_build='gcc libc6-dev linux-libc-dev binutils nasm cmake ninja-build gnu-efi acpica-tools'
 packages_image='gdisk mtools python3'
-packages_guests='dpkg gcc libc6-dev lz4 zstd python3'
+packages_guests='dpkg e2fsprogs gcc libc6-dev lz4 zstd python3'
 packages_qemu='qemu-system-x86 ovmf'
 packages_bochs='g++ make patch xz-utils ovmf vgabios'
 packages_tests='libcmocka-dev libzydis-dev libunicorn-dev clang llvm libclang-rt-14-dev python3 dosfstools mtools'
