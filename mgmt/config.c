@@ -8,8 +8,16 @@ enum section {
 	SECTION_NONE,    /* before the first */
 	SECTION_VM,
 	SECTION_BALLAST,
+	SECTION_NETWORK,
 	SECTION_SKIPPED, /* its head had a mistake, which has been reported */
 };
+
+static const struct config_keys *section_keys(const struct config_parser *p)
+{
+	if (p->vm)
+		return &config_vm_keys;
+	return p->network ? &config_network_keys : &config_ballast_keys;
+}
 
 static void parse_assignment(struct config_parser *p, struct span line)
 {
@@ -19,6 +27,8 @@ static void parse_assignment(struct config_parser *p, struct span line)
 
 	if (p->section == SECTION_SKIPPED)
 		return;
+	if (p->section != SECTION_NONE && config_parse_bare(p, section_keys(p), line))
+		return;
 	if (error == LEX_NO_EQUALS)
 		config_diagnose(p, "'%s' has no '='; expected key = value", config_show(key, word));
 	else if (error == LEX_NO_KEY)
@@ -27,7 +37,7 @@ static void parse_assignment(struct config_parser *p, struct span line)
 		config_diagnose(p, "'%s' stands before any section; expected [vm NAME] above it",
 			config_show(key, word));
 	else
-		config_parse_key(p, p->vm ? &config_vm_keys : &config_ballast_keys, key, raw);
+		config_parse_key(p, section_keys(p), key, raw);
 }
 
 /* What the section just left still lacks. */
@@ -37,6 +47,7 @@ static void finish_section(struct config_parser *p)
 		config_diagnose_line(p, p->vm->line,
 			"vm '%s' has no kernel; expected a line kernel = PATH", p->vm->name);
 	p->vm = NULL;
+	p->network = NULL;
 }
 
 const char *config_name_fault(struct span name)
@@ -99,6 +110,44 @@ static void begin_vm(struct config_parser *p, struct span name)
 	p->section = SECTION_VM;
 }
 
+const struct config_network *config_find_network(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->network_count; i++)
+		if (strcmp(config->networks[i].name, name) == 0)
+			return &config->networks[i];
+	return NULL;
+}
+
+static void begin_network(struct config_parser *p, struct span name)
+{
+	const char *fault = name.length ? config_name_fault(name) : "is empty";
+	struct config_network *network = &p->out->networks[p->out->network_count];
+	char word[CONFIG_WORD_BYTES], text[CONFIG_NAME_BYTES] = "";
+	const struct config_network *same;
+
+	config_show(name, word);
+	if (fault) {
+		config_diagnose(p, "the name of net '%s' %s; expected " CONFIG_NAME_RULE, word,
+			fault, CONFIG_NAME_BYTES - 1);
+		return;
+	}
+	memcpy(text, name.start, name.length);
+	same = config_find_network(p->out, text);
+	if (same) {
+		config_diagnose(p, "net '%s' is there already, on line %u; expected another name",
+			same->name, same->line);
+	} else if (p->out->network_count == CONFIG_MAX_NETWORKS) {
+		config_diagnose(p, "net '%s' is one too many; expected at most %d", word,
+			CONFIG_MAX_NETWORKS);
+	} else {
+		memcpy(network->name, text, sizeof(text));
+		network->line = p->line;
+		p->out->network_count++;
+		p->network = network;
+		p->section = SECTION_NETWORK;
+	}
+}
+
 static void parse_section(struct config_parser *p, struct span line)
 {
 	char word[CONFIG_WORD_BYTES];
@@ -114,10 +163,13 @@ static void parse_section(struct config_parser *p, struct span line)
 		config_diagnose(p, "there is text behind ']'; expected the end of the line");
 	else if (span_equals(kind, "vm"))
 		begin_vm(p, name);
+	else if (span_equals(kind, "net"))
+		begin_network(p, name);
 	else if (span_equals(kind, "ballast") && name.length == 0)
 		p->section = SECTION_BALLAST;
 	else
-		config_diagnose(p, "unknown section '%s'; expected [vm NAME] or [ballast]",
+		config_diagnose(p, "unknown section '%s'; expected [vm NAME], [net NAME] or"
+			" [ballast]",
 			config_show(kind, word));
 }
 

@@ -18,6 +18,14 @@
  *	cap = 25%                       # of one CPU, for all vCPUs together; none, up to 6400%
  *	cpus = 0-3,6                    # where its vCPUs may run; all
  *	tsc = 2000MHz                   # of the guest's TSC; kHz, GHz; machine: the machine's
+ *	disk = /images/debian.img, cow  # a virtio-blk, repeatable; see struct config_disk
+ *	disk = nvme0p3
+ *	net = lan0, rate=10M            # a virtio-net, repeatable; see struct config_net
+ *	console                         # a virtio-console; as console = yes
+ *	rng                             # a virtio-rng
+ *
+ *	[net lan0]
+ *	nic = nic0                      # the machine's NIC that leads outside; none
  *
  *	[ballast]
  *	load = /ballast/other           # repeatable: a file to keep in memory, for `vm create`
@@ -40,6 +48,11 @@
 #define CONFIG_MAX_VMS 256
 #define CONFIG_MAX_MODULES 16        /* of one VM */
 #define CONFIG_MAX_VCPUS 64
+#define CONFIG_MAX_DISKS 8           /* of one VM */
+#define CONFIG_MAX_NETS 4            /* of one VM */
+#define CONFIG_MAX_NETWORKS 32       /* sections [net NAME] */
+#define CONFIG_MAC_BYTES 6
+#define CONFIG_NIC_BYTES 8           /* "nic0", with its end */
 #define CONFIG_MAX_CAP 6400          /* percent of one CPU */
 #define CONFIG_MIN_TSC_HZ 1000000ULL
 #define CONFIG_MAX_TSC_HZ 10000000000ULL
@@ -78,6 +91,10 @@ enum config_vm_key {
 	CONFIG_KEY_CAP,
 	CONFIG_KEY_CPUS,
 	CONFIG_KEY_TSC,
+	CONFIG_KEY_DISK,
+	CONFIG_KEY_NET,
+	CONFIG_KEY_CONSOLE,
+	CONFIG_KEY_RNG,
 	CONFIG_VM_KEYS
 };
 
@@ -85,6 +102,22 @@ enum config_vm_key {
 struct config_module {
 	const char *path;
 	const char *words; /* all of the line after the path; "" when there is nothing */
+};
+
+struct config_disk {
+	/* A normalised path of the boot volume (it begins with a backslash): an image, which is
+	 * kept in memory; or the name of a disk of the machine. */
+	const char *source;
+	bool cow;                    /* writes are the VM's own, and go to memory */
+	bool read_only;
+	uint64_t limit_bytes;        /* of what cow keeps; 0: as much as there is */
+};
+
+struct config_net {
+	char name[CONFIG_NAME_BYTES];
+	uint8_t mac[CONFIG_MAC_BYTES];
+	bool has_mac;                /* else it gets one that nobody has */
+	uint64_t rate_bytes;         /* a second, that the guest may send; 0: no limit */
 };
 
 struct vm_config {
@@ -96,6 +129,11 @@ struct vm_config {
 	const char *cmdline;         /* "" when there is none */
 	struct config_module modules[CONFIG_MAX_MODULES];
 	size_t module_count;
+	struct config_disk disks[CONFIG_MAX_DISKS];
+	size_t disk_count;
+	struct config_net nets[CONFIG_MAX_NETS];
+	size_t net_count;
+	bool console, rng;           /* the virtio ones */
 	enum config_boot boot;
 	bool autostart;
 	bool debug_exit;
@@ -117,15 +155,24 @@ struct ballast_config {
 	size_t load_count;
 };
 
+/* What a [net NAME] says of a switch. */
+struct config_network {
+	char name[CONFIG_NAME_BYTES];
+	char nic[CONFIG_NIC_BYTES];  /* of the machine, that is plugged in; "": none */
+	unsigned int line;
+};
+
 /* "ballast.conf:LINE: what was wrong; what was expected", printable ASCII. */
 struct config_diagnostic {
 	unsigned int line;
 	char text[CONFIG_DIAGNOSTIC_BYTES];
 };
 
-/* Its strings lie inside it: it must not be moved or copied. About 180 KiB. */
+/* Its strings lie inside it: it must not be moved or copied. About 270 KiB. */
 struct config {
 	struct ballast_config ballast;
+	struct config_network networks[CONFIG_MAX_NETWORKS];
+	size_t network_count;
 	struct vm_config vms[CONFIG_MAX_VMS]; /* in the order of the file */
 	size_t vm_count;
 	struct config_diagnostic diagnostics[CONFIG_MAX_DIAGNOSTICS];
@@ -152,11 +199,14 @@ void config_path_slashes(const char *path, char slashes[CONFIG_PATH_BYTES]);
 /* NULL when there is none of this name. */
 const struct vm_config *config_find_vm(const struct config *config, const char *name);
 
+/* NULL when no section is about it. */
+const struct config_network *config_find_network(const struct config *config, const char *name);
+
 /*
- * Call each() with the normalised path of every kernel, initrd and module of a [vm ...] section
- * and every file to load of [ballast], in the order of the file; one named twice is reported twice.
- * Lines with mistakes are passed over: config_parse() reports them. Needs a few hundred bytes of
- * stack and nothing else.
+ * Call each() with the normalised path of every kernel, initrd, module and disk image of a [vm ...]
+ * section and every file to load of [ballast], in the order of the file; one named twice is
+ * reported twice. Lines with mistakes are passed over: config_parse() reports them. Needs a few
+ * hundred bytes of stack and nothing else.
  */
 void config_each_file(const char *text, size_t bytes,
 	void (*each)(const char *path, void *argument), void *argument);

@@ -22,13 +22,11 @@ static void set_named(struct config_parser *p, const char *key, struct span list
 {
 	enum mitigation_mode *modes = p->out->ballast.mitigations;
 	char word[CONFIG_WORD_BYTES];
+	struct span name;
 
 	for (unsigned int i = 0; i < MITIGATIONS; i++)
 		modes[i] = MITIGATION_OFF;
-	while (list.length) {
-		const char *comma = memchr(list.start, ',', list.length);
-		size_t length = comma ? (size_t)(comma - list.start) : list.length;
-		struct span name = span_trim((struct span){ list.start, length });
+	while (config_next_item(&list, &name)) {
 		int which = mitigation_find(name.start, name.length);
 
 		if (which >= 0)
@@ -36,8 +34,6 @@ static void set_named(struct config_parser *p, const char *key, struct span list
 		else
 			config_diagnose(p, "%s: '%s' is not known; expected auto, off, or some of "
 				"ibpb, ibrs, rsb, verw, l1d", key, config_show(name, word));
-		length += comma != NULL;
-		list = (struct span){ list.start + length, list.length - length };
 	}
 }
 
@@ -63,9 +59,9 @@ static void set_smt(struct config_parser *p, const char *key, struct span raw)
 }
 
 static const struct config_key keys[] = {
-	{ "load", set_load, true },
-	{ "mitigations", set_mitigations, false },
-	{ "smt", set_smt, false },
+	{ .name = "load", .set = set_load, .repeats = true },
+	{ .name = "mitigations", .set = set_mitigations },
+	{ .name = "smt", .set = set_smt },
 };
 _Static_assert(ARRAY_SIZE(keys) <= CONFIG_MAX_KEYS, "each has its line");
 

@@ -1,6 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Which files a configuration names: for boot/, while the firmware can still read them. */
-#include "mgmt/config_lex.h"
+#include "mgmt/config_parser.h"
+
+/* Of a disk, which may also be one of the machine's. */
+static enum lex_error disk_path(struct span raw, struct span *path)
+{
+	struct span value;
+	enum lex_error error = lex_value(raw, &value);
+
+	if (error == LEX_OK && (!config_next_item(&value, path) || !config_is_path(*path)))
+		return LEX_PATH_EMPTY;
+	return error;
+}
 
 /* The path that a line of a section names; false when it names none. */
 static bool line_path(struct span section, struct span line, char path[CONFIG_PATH_BYTES])
@@ -14,6 +25,8 @@ static bool line_path(struct span section, struct span line, char path[CONFIG_PA
 		return false;
 	if (span_equals(key, "module"))
 		error = lex_module(raw, &value, &words);
+	else if (span_equals(key, "disk"))
+		error = disk_path(raw, &value);
 	else if (span_equals(key, "kernel") || span_equals(key, "initrd") ||
 		span_equals(key, "load"))
 		error = lex_value(raw, &value);

@@ -121,7 +121,7 @@ enum lex_error lex_assignment(struct span line, struct span *key, struct span *r
 }
 
 /* Up to a comment that follows a blank, or begins the span. */
-static struct span cut_comment(struct span span)
+struct span lex_cut_comment(struct span span)
 {
 	for (size_t i = 0; i < span.length; i++) {
 		if (!starts_comment(span_from(span, i)) || (i > 0 && !is_blank(span.start[i - 1])))
@@ -157,7 +157,7 @@ enum lex_error lex_value(struct span raw, struct span *value)
 	enum lex_error error;
 
 	if (!starts_quote(raw)) {
-		*value = cut_comment(raw);
+		*value = lex_cut_comment(raw);
 		return LEX_OK;
 	}
 	error = lex_quoted(raw, value, &after);
@@ -172,7 +172,7 @@ enum lex_error lex_module(struct span raw, struct span *path, struct span *words
 	enum lex_error error = LEX_OK;
 
 	if (!starts_quote(raw)) {
-		*path = span_split_word(cut_comment(raw), words);
+		*path = span_split_word(lex_cut_comment(raw), words);
 		return LEX_OK;
 	}
 	error = lex_quoted(raw, path, &after);
@@ -182,7 +182,7 @@ enum lex_error lex_module(struct span raw, struct span *path, struct span *words
 		*path = span_split_word(*path, words);
 		return LEX_OK;
 	}
-	*words = cut_comment(after);
+	*words = lex_cut_comment(after);
 	return is_blank(after.start[0]) ? LEX_OK : LEX_AFTER_QUOTE;
 }
 

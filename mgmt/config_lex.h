@@ -26,6 +26,8 @@ bool span_equals(struct span span, const char *word);
 /* Cut the first word off; both parts come back trimmed, and may be empty. */
 struct span span_split_word(struct span span, struct span *rest);
 
+/* Without a comment at its end. */
+struct span lex_cut_comment(struct span line);
 /* Nothing, or a comment. */
 bool lex_is_blank(struct span line);
 /* The first byte that is no text (a control character other than a tab), or -1. */

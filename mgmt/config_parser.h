@@ -20,6 +20,7 @@ struct config_key {
 	const char *name;
 	void (*set)(struct config_parser *p, const char *key, struct span raw);
 	bool repeats; /* may be given again and again */
+	bool bare;    /* may stand by itself: as with "yes" */
 };
 
 struct config_keys {
@@ -30,6 +31,15 @@ struct config_keys {
 
 extern const struct config_keys config_vm_keys;      /* config_vm.c */
 extern const struct config_keys config_ballast_keys; /* config_ballast.c */
+extern const struct config_keys config_network_keys; /* config_devices.c */
+
+/* config_devices.c, for the table of config_vm.c */
+void config_set_disk(struct config_parser *p, const char *key, struct span raw);
+void config_set_net(struct config_parser *p, const char *key, struct span raw);
+void config_set_console(struct config_parser *p, const char *key, struct span raw);
+void config_set_rng(struct config_parser *p, const char *key, struct span raw);
+/* Is what a disk comes from a path, and not the name of one of the machine's? */
+bool config_is_path(struct span text);
 
 /* Where texts are kept. */
 struct config_strings {
@@ -42,6 +52,7 @@ struct config_parser {
 	char *error;                             /* of a command: CONFIG_DIAGNOSTIC_BYTES */
 	struct config_strings *strings;
 	struct vm_config *vm;                    /* while keys of a VM are read */
+	struct config_network *network;          /* while those of a network are */
 	unsigned int key_line[CONFIG_MAX_KEYS];  /* where a key was seen; 0: not yet */
 	unsigned int line;
 	unsigned int section;                    /* config.c's */
@@ -54,6 +65,8 @@ const char *config_name_fault(struct span name);
 /* One of the table's keys has been given; mistakes are diagnosed. */
 void config_parse_key(struct config_parser *p, const struct config_keys *table, struct span key,
 	struct span raw);
+/* A key that stands by itself, such as `rng`; false: the line is none. */
+bool config_parse_bare(struct config_parser *p, const struct config_keys *table, struct span line);
 /* The index of a key; -1: there is none of this name. */
 int config_find_key(const struct config_keys *table, struct span key);
 
@@ -69,6 +82,16 @@ const char *config_keep(struct config_parser *p, struct span span);
 
 /* Digits at the start of the span; false when there are none. Stops counting at 2^60. */
 bool config_number(struct span span, uint64_t *number, struct span *rest);
+
+/* The next of the items that commas part, trimmed; false: there are no more. */
+bool config_next_item(struct span *list, struct span *item);
+/* "10M": a number and perhaps a unit. */
+bool config_read_size(struct span span, uint64_t *bytes, bool *has_unit);
+/* Whole pages, at least 1M; false after a diagnostic, as with those below. */
+bool config_check_size(struct config_parser *p, const char *key, struct span value,
+	uint64_t *bytes);
+/* The kept, normalised path, or NULL. */
+const char *config_keep_path(struct config_parser *p, const char *key, struct span path);
 
 /* These take what `key` was given; false, -1 or NULL after a diagnostic. */
 bool config_take_value(struct config_parser *p, const char *key, struct span raw,

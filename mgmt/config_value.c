@@ -99,6 +99,19 @@ bool config_take_value(struct config_parser *p, const char *key, struct span raw
 	return error == LEX_OK;
 }
 
+bool config_next_item(struct span *list, struct span *item)
+{
+	const char *comma = memchr(list->start, ',', list->length);
+	size_t length = comma ? (size_t)(comma - list->start) : list->length;
+
+	if (!list->length)
+		return false;
+	*item = span_trim((struct span){ list->start, length });
+	length += comma != NULL;
+	*list = (struct span){ list->start + length, list->length - length };
+	return true;
+}
+
 bool config_number(struct span span, uint64_t *number, struct span *rest)
 {
 	size_t i = 0;
@@ -112,8 +125,8 @@ bool config_number(struct span span, uint64_t *number, struct span *rest)
 	return i > 0;
 }
 
-/* Bytes that a size stands for, with as many as 2^63 for all that is more. */
-static bool read_size(struct span span, uint64_t *bytes, bool *has_unit)
+/* With as many as 2^63 for all that is more. */
+bool config_read_size(struct span span, uint64_t *bytes, bool *has_unit)
 {
 	static const char units[] = "kKmMgGtT";
 	struct span unit;
@@ -151,16 +164,14 @@ bool config_take_number(struct config_parser *p, const char *key, struct span ra
 	return false;
 }
 
-bool config_take_size(struct config_parser *p, const char *key, struct span raw, uint64_t *bytes)
+bool config_check_size(struct config_parser *p, const char *key, struct span value,
+	uint64_t *bytes)
 {
 	char word[CONFIG_WORD_BYTES];
-	struct span value;
 	bool has_unit;
 
-	if (!config_take_value(p, key, raw, &value))
-		return false;
 	config_show(value, word);
-	if (!read_size(value, bytes, &has_unit))
+	if (!config_read_size(value, bytes, &has_unit))
 		config_diagnose(p,
 			"%s '%s' is not a size; expected a number with K, M or G, such as 256M",
 			key, word);
@@ -182,8 +193,14 @@ bool config_take_size(struct config_parser *p, const char *key, struct span raw,
 	return false;
 }
 
-/* The kept copy of a path, or NULL after a diagnostic. */
-static const char *keep_path(struct config_parser *p, const char *key, struct span path)
+bool config_take_size(struct config_parser *p, const char *key, struct span raw, uint64_t *bytes)
+{
+	struct span value;
+
+	return config_take_value(p, key, raw, &value) && config_check_size(p, key, value, bytes);
+}
+
+const char *config_keep_path(struct config_parser *p, const char *key, struct span path)
 {
 	char normal[CONFIG_PATH_BYTES];
 	enum lex_error error = lex_path(path, normal);
@@ -199,7 +216,7 @@ const char *config_take_path(struct config_parser *p, const char *key, struct sp
 {
 	struct span value;
 
-	return config_take_value(p, key, raw, &value) ? keep_path(p, key, value) : NULL;
+	return config_take_value(p, key, raw, &value) ? config_keep_path(p, key, value) : NULL;
 }
 
 bool config_take_module(struct config_parser *p, const char *key, struct span raw,
@@ -212,7 +229,7 @@ bool config_take_module(struct config_parser *p, const char *key, struct span ra
 		diagnose_lex(p, key, error);
 		return false;
 	}
-	module->path = keep_path(p, key, path);
+	module->path = config_keep_path(p, key, path);
 	module->words = config_keep(p, words);
 	return module->path && module->words;
 }
@@ -364,4 +381,15 @@ void config_parse_key(struct config_parser *p, const struct config_keys *table, 
 		p->key_line[index] = p->line;
 		table->keys[index].set(p, table->keys[index].name, raw);
 	}
+}
+
+bool config_parse_bare(struct config_parser *p, const struct config_keys *table, struct span line)
+{
+	struct span word = span_trim(lex_cut_comment(span_trim(line)));
+	int index = config_find_key(table, word);
+
+	if (index < 0 || !table->keys[index].bare)
+		return false;
+	config_parse_key(p, table, word, (struct span){ "yes", 3 });
+	return true;
 }

@@ -143,19 +143,23 @@ const char *const config_boot_names[CONFIG_BOOTS] = {
 };
 
 static const struct config_key keys[CONFIG_VM_KEYS] = {
-	[CONFIG_KEY_MEMORY] = { "memory", set_memory, false },
-	[CONFIG_KEY_VCPUS] = { "vcpus", set_vcpus, false },
-	[CONFIG_KEY_KERNEL] = { "kernel", set_kernel, false },
-	[CONFIG_KEY_INITRD] = { "initrd", set_initrd, false },
-	[CONFIG_KEY_MODULE] = { "module", set_module, true },
-	[CONFIG_KEY_CMDLINE] = { "cmdline", set_cmdline, false },
-	[CONFIG_KEY_BOOT] = { "boot", set_boot, false },
-	[CONFIG_KEY_AUTOSTART] = { "autostart", set_autostart, false },
-	[CONFIG_KEY_DEBUG_EXIT] = { "debug-exit", set_debug_exit, false },
-	[CONFIG_KEY_WEIGHT] = { "weight", set_weight, false },
-	[CONFIG_KEY_CAP] = { "cap", set_cap, false },
-	[CONFIG_KEY_CPUS] = { "cpus", set_cpus, false },
-	[CONFIG_KEY_TSC] = { "tsc", set_tsc, false },
+	[CONFIG_KEY_MEMORY] = { .name = "memory", .set = set_memory },
+	[CONFIG_KEY_VCPUS] = { .name = "vcpus", .set = set_vcpus },
+	[CONFIG_KEY_KERNEL] = { .name = "kernel", .set = set_kernel },
+	[CONFIG_KEY_INITRD] = { .name = "initrd", .set = set_initrd },
+	[CONFIG_KEY_MODULE] = { .name = "module", .set = set_module, .repeats = true },
+	[CONFIG_KEY_CMDLINE] = { .name = "cmdline", .set = set_cmdline },
+	[CONFIG_KEY_BOOT] = { .name = "boot", .set = set_boot },
+	[CONFIG_KEY_AUTOSTART] = { .name = "autostart", .set = set_autostart },
+	[CONFIG_KEY_DEBUG_EXIT] = { .name = "debug-exit", .set = set_debug_exit },
+	[CONFIG_KEY_WEIGHT] = { .name = "weight", .set = set_weight },
+	[CONFIG_KEY_CAP] = { .name = "cap", .set = set_cap },
+	[CONFIG_KEY_CPUS] = { .name = "cpus", .set = set_cpus },
+	[CONFIG_KEY_TSC] = { .name = "tsc", .set = set_tsc },
+	[CONFIG_KEY_DISK] = { .name = "disk", .set = config_set_disk, .repeats = true },
+	[CONFIG_KEY_NET] = { .name = "net", .set = config_set_net, .repeats = true },
+	[CONFIG_KEY_CONSOLE] = { .name = "console", .set = config_set_console, .bare = true },
+	[CONFIG_KEY_RNG] = { .name = "rng", .set = config_set_rng, .bare = true },
 };
 _Static_assert(CONFIG_VM_KEYS <= CONFIG_MAX_KEYS, "each has its line");
 

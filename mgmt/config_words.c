@@ -68,6 +68,28 @@ static bool means_like(struct span key)
 	return suggest_word(key.start, key.length, &like, 1) != NULL;
 }
 
+/* What the words say of what may be given again and again is all of it. */
+static void begin_list(struct vm_config *vm, int key)
+{
+	if (key == CONFIG_KEY_MODULE)
+		vm->module_count = 0;
+	else if (key == CONFIG_KEY_DISK)
+		vm->disk_count = 0;
+	else if (key == CONFIG_KEY_NET)
+		vm->net_count = 0;
+}
+
+static void parse_bare_word(struct config_parser *p, struct config_words *words, struct span word)
+{
+	char shown[CONFIG_WORD_BYTES];
+
+	if (config_parse_bare(p, &config_vm_keys, word))
+		words->given |= (uint32_t)BIT(config_find_key(&config_vm_keys, word));
+	else
+		config_diagnose(p, "'%s' has no '='; expected key=value",
+			config_show(word, shown));
+}
+
 static void parse_word(struct config_parser *p, struct config_words *words, struct span word)
 {
 	char shown[CONFIG_WORD_BYTES];
@@ -75,22 +97,36 @@ static void parse_word(struct config_parser *p, struct config_words *words, stru
 	enum lex_error error = lex_assignment(word, &key, &raw);
 	int index;
 
-	if (error == LEX_NO_EQUALS)
-		config_diagnose(p, "'%s' has no '='; expected key=value", config_show(key, shown));
+	if (error == LEX_NO_EQUALS) {
+		parse_bare_word(p, words, word);
+		return;
+	}
 	if (error == LEX_NO_KEY)
 		config_diagnose(p, "nothing stands before '='; expected key=value");
 	if (error != LEX_OK || (words->like && span_equals(key, LIKE_KEY)))
 		return;
 	index = config_find_key(&config_vm_keys, key);
-	/* What the words say of modules is all of them. */
-	if (index == CONFIG_KEY_MODULE && !p->key_line[index])
-		p->vm->module_count = 0;
+	if (index >= 0 && !p->key_line[index])
+		begin_list(p->vm, index);
 	if (index >= 0)
 		words->given |= (uint32_t)BIT(index);
 	else if (words->like && means_like(key))
 		config_diagnose(p, "unknown key '%s'; did you mean '" LIKE_KEY "'?",
 			config_show(key, shown));
 	config_parse_key(p, &config_vm_keys, key, raw);
+}
+
+/* Is it text that can be parsed? `error` says what is wrong. */
+static void begin_words(struct config_parser *p, struct config_words *words, struct span text)
+{
+	words->error[0] = '\0';
+	words->given = 0;
+	/* Each text that is kept is shorter than its word, so that there is room for all. */
+	if (text.length + 2 >= sizeof(words->strings))
+		config_diagnose(p, "there are too many words; expected %d characters at most",
+			CONFIG_WORDS_BYTES - 3);
+	else if (lex_bad_byte(text) >= 0)
+		config_diagnose(p, "there is a control character; expected text");
 }
 
 int config_words_parse(struct config_words *words, const char *text)
@@ -101,16 +137,26 @@ int config_words_parse(struct config_words *words, const char *text)
 	};
 	struct span rest = { text, strlen(text) }, word;
 
-	words->error[0] = '\0';
-	words->given = 0;
-	/* Each text that is kept is shorter than its word, so that there is room for all. */
-	if (rest.length >= sizeof(words->strings))
-		config_diagnose(&parser, "there are too many words; expected %d characters at most",
-			CONFIG_WORDS_BYTES - 1);
-	else if (lex_bad_byte(rest) >= 0)
-		config_diagnose(&parser, "there is a control character; expected text");
+	begin_words(&parser, words, rest);
 	while (!words->error[0] && next_word(&rest, &word))
 		parse_word(&parser, words, word);
+	words->vm.error = NULL;
+	return words->error[0] ? -EINVAL : 0;
+}
+
+int config_words_add(struct config_words *words, enum config_vm_key key, const char *text)
+{
+	struct config_strings strings = { words->strings, sizeof(words->strings), 0 };
+	struct config_parser parser = {
+		.error = words->error, .strings = &strings, .vm = &words->vm, .line = 1
+	};
+	const struct config_key *entry = &config_vm_keys.keys[key];
+	struct span raw = span_trim((struct span){ text, strlen(text) });
+
+	begin_words(&parser, words, raw);
+	if (!words->error[0])
+		entry->set(&parser, entry->name, raw);
+	words->given = (uint32_t)BIT(key);
 	words->vm.error = NULL;
 	return words->error[0] ? -EINVAL : 0;
 }
@@ -140,6 +186,8 @@ size_t config_clone_bytes(const struct vm_config *vm)
 	size_t bytes = sizeof(*vm) + text_bytes(vm->kernel) + text_bytes(vm->initrd) +
 		text_bytes(vm->cmdline);
 
+	for (size_t i = 0; i < vm->disk_count; i++)
+		bytes += text_bytes(vm->disks[i].source);
 	for (size_t i = 0; i < vm->module_count; i++)
 		bytes += text_bytes(vm->modules[i].path) + text_bytes(vm->modules[i].words);
 	return bytes;
@@ -164,6 +212,8 @@ void config_clone(const struct vm_config *vm, struct vm_config *copy)
 	copy->kernel = clone_text(vm->kernel, &room);
 	copy->initrd = clone_text(vm->initrd, &room);
 	copy->cmdline = clone_text(vm->cmdline, &room);
+	for (size_t i = 0; i < vm->disk_count; i++)
+		copy->disks[i].source = clone_text(vm->disks[i].source, &room);
 	for (size_t i = 0; i < vm->module_count; i++) {
 		copy->modules[i].path = clone_text(vm->modules[i].path, &room);
 		copy->modules[i].words = clone_text(vm->modules[i].words, &room);

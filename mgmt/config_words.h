@@ -21,6 +21,9 @@ struct config_words {
 
 /* `vm` and `like` are set. 0, or -EINVAL with a sentence in `error`. */
 int config_words_parse(struct config_words *words, const char *text) __must_check;
+/* One more of what may be given again: the text is its value. As config_words_parse(). */
+int config_words_add(struct config_words *words, enum config_vm_key key, const char *text)
+	__must_check;
 /* What like= names; false: nothing. */
 bool config_words_like(const char *text, char name[CONFIG_NAME_BYTES]);
 /* May a VM be called so? 0, or -EINVAL with a sentence. */

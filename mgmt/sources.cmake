@@ -6,6 +6,7 @@ include(${CMAKE_SOURCE_DIR}/mgmt/acpi.cmake)
 set(CONFIG_SOURCES
 	mgmt/config.c
 	mgmt/config_ballast.c
+	mgmt/config_devices.c
 	mgmt/config_files.c
 	mgmt/config_lex.c
 	mgmt/config_path.c

@@ -37,6 +37,34 @@ static void check_diagnostic(const struct config_diagnostic *diagnostic)
 		assert(*c >= ' ' && *c <= '~');
 }
 
+static void check_devices(const struct vm_config *vm)
+{
+	assert(vm->disk_count <= CONFIG_MAX_DISKS && vm->net_count <= CONFIG_MAX_NETS);
+	for (size_t i = 0; i < vm->disk_count; i++) {
+		const struct config_disk *disk = &vm->disks[i];
+
+		if (disk->source[0] == '\\')
+			check_path(disk->source);
+		else
+			assert(disk->source[0] && strlen(disk->source) < CONFIG_NAME_BYTES);
+		assert(!(disk->cow && disk->read_only));
+		assert(IS_ALIGNED(disk->limit_bytes, PAGE_SIZE));
+	}
+	for (size_t i = 0; i < vm->net_count; i++) {
+		assert(vm->nets[i].name[0] && memchr(vm->nets[i].name, 0, CONFIG_NAME_BYTES));
+		assert(!vm->nets[i].has_mac || !(vm->nets[i].mac[0] & 1));
+	}
+}
+
+static size_t count_images(const struct vm_config *vm)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < vm->disk_count; i++)
+		count += vm->disks[i].source[0] == '\\';
+	return count;
+}
+
 static void check_startable(const struct vm_config *vm)
 {
 	assert(vm->memory_bytes >= CONFIG_MIN_MEMORY && vm->memory_bytes <= CONFIG_MAX_MEMORY);
@@ -57,6 +85,7 @@ static void check_startable(const struct vm_config *vm)
 	}
 	if (vm->cmdline[0])
 		check_string(vm->cmdline);
+	check_devices(vm);
 }
 
 /* The same bytes as the words of a command; what they make stands by itself when it is copied. */
@@ -93,6 +122,7 @@ static void check_words(const char *data, size_t size)
 	assert(strlen(copy->cmdline) < CONFIG_WORDS_BYTES);
 	for (size_t i = 0; i < copy->module_count; i++)
 		check_path(copy->modules[i].path);
+	check_devices(copy);
 	free(copy);
 }
 
@@ -124,7 +154,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (vm->error)
 			continue;
 		check_startable(vm);
-		used += 1 + (vm->initrd != NULL) + vm->module_count;
+		used += 1 + (vm->initrd != NULL) + vm->module_count + count_images(vm);
 	}
 	/* Whatever a startable VM needs has been read at boot. */
 	assert(listed >= used);

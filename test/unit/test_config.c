@@ -242,8 +242,9 @@ static const struct {
 	{"Memory = 1M", "3: unknown key 'Memory'; did you mean 'memory'?"},
 	{"debug_exit = yes", "3: unknown key 'debug_exit'; did you mean 'debug-exit'?"},
 	{"modlue = a", "3: unknown key 'modlue'; did you mean 'module'?"},
-	{"disk = a", "3: unknown key 'disk'; expected memory, vcpus, kernel, initrd, module, "
-		     "cmdline, boot, autostart, debug-exit, weight, cap, cpus or tsc"},
+	{"floppy = a", "3: unknown key 'floppy'; expected memory, vcpus, kernel, initrd, module, "
+		       "cmdline, boot, autostart, debug-exit, weight, cap, cpus, tsc, disk, net, "
+		       "console or rng"},
 	{"memory = lots",
 		"3: memory 'lots' is not a size; expected a number with K, M or G, such as"
 		" 256M"},
@@ -384,9 +385,9 @@ static const struct {
 		" 1 to 31 letters, digits, '-', '_' or '.'"},
 	{"[vm a\nkernel = k\n", "1: the section has no ']'; expected [vm NAME]"},
 	{"[vm a] b\nkernel = k\n", "1: there is text behind ']'; expected the end of the line"},
-	{"[wm a]\nkernel = k\n", "1: unknown section 'wm'; expected [vm NAME] or [ballast]"},
-	{"[]\n", "1: unknown section ''; expected [vm NAME] or [ballast]"},
-	{"[ballast x]\n", "1: unknown section 'ballast'; expected [vm NAME] or [ballast]"},
+	{"[wm a]\nkernel = k\n", "1: unknown section 'wm'; expected [vm NAME], [net NAME] or [ballast]"},
+	{"[]\n", "1: unknown section ''; expected [vm NAME], [net NAME] or [ballast]"},
+	{"[ballast x]\n", "1: unknown section 'ballast'; expected [vm NAME], [net NAME] or [ballast]"},
 	{"[ballast]\nlaod = x\n", "2: unknown key 'laod' in [ballast]; did you mean 'load'?"},
 	{"[ballast]\nload = \n",
 		"2: load has no path; expected the path of a file, such as /ballast/vmlinuz"},
@@ -554,7 +555,9 @@ static void each_file_finds_what_the_parser_finds(void **state)
 	static const char text[] = "kernel = before\n[ballast]\nkernel = not\nload = l\n"
 				   "[vm a]\r\nkernel = /x/y # z\r\ninitrd='a b'\nmodule = m words\n"
 				   "cmdline = kernel=no\nkernels = no\ninitrd = 'broken\n"
-				   "load = not\n[ballast\nload = not\n[vm b]\nkernel=\\x/y";
+				   "load = not\n[ballast\nload = not\n[vm b]\nkernel=\\x/y\n"
+				   "disk = /i/d.img, cow\ndisk = nvme0\ndisk='/q w,ro'\n"
+				   "[net a]\ndisk = /not";
 	char *copy = malloc(sizeof(text) - 1);
 
 	(void)state;
@@ -562,7 +565,7 @@ static void each_file_finds_what_the_parser_finds(void **state)
 	seen[0] = '\0';
 	config_each_file(copy, sizeof(text) - 1, note_file, seen);
 	free(copy);
-	assert_string_equal(seen, "\\l|\\x\\y|\\a b|\\m|\\x\\y|");
+	assert_string_equal(seen, "\\l|\\x\\y|\\a b|\\m|\\x\\y|\\i\\d.img|\\q w|");
 }
 
 static void suggestions_are_near(void **state)

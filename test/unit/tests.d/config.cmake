@@ -1,2 +1,4 @@
 # SPDX-License-Identifier: BSD-2-Clause
-ballast_unit_test(config SOURCES test/unit/test_config.c ${CONFIG_SOURCES} host/mitigation_plan.c)
+foreach(name config config_devices)
+	ballast_unit_test(${name} SOURCES test/unit/test_${name}.c ${CONFIG_SOURCES} host/mitigation_plan.c)
+endforeach()
