@@ -6,16 +6,15 @@
 #ifndef BALLAST_HOST_CLOCK_H
 #define BALLAST_HOST_CLOCK_H
 
-#include "lib/util.h"
+#include "lib/pairing_heap.h"
 
 struct cpu;
 
 struct timer {
+	struct heap_node node;                /* [queue lock] its key is the deadline, in ticks */
 	void (*expired)(struct timer *timer); /* [I] runs on the queue's CPU, interrupts off */
-	uint64_t deadline_tsc;                /* [queue lock] */
 	struct cpu *cpu;                      /* [a] its queue; NULL when not armed */
 	struct cpu *home;                     /* [a] where it was armed last */
-	struct timer *child, *next, *prev;    /* [queue lock] pairing heap links */
 };
 
 extern uint64_t clock_tsc_hz; /* [I] after clock_init() */
@@ -46,7 +45,7 @@ void timer_init(struct timer *timer, void (*expired)(struct timer *));
 /*
  * (Re)arm on the calling CPU; a deadline in the past expires in the next window. Waits for a
  * callback that runs on another CPU just now. One caller at a time for each timer, its callback
- * aside: what that arms elsewhere is moved here.
+ * aside: what that arms elsewhere is moved here. Beyond INT64_MAX is never.
  */
 void timer_set(struct timer *timer, uint64_t deadline_tsc);
 /* Disarm, from any CPU. When it returns, the callback is not running and will not run. */

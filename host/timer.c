@@ -16,7 +16,9 @@
 #include "host/memory.h"
 #include "host/watchdog.h"
 
-#define NOT_PROGRAMMED (~0ULL)
+/* No deadline is later, as lib/pairing_heap.h compares them. */
+#define LAST_TSC ((uint64_t)INT64_MAX)
+#define NOT_PROGRAMMED LAST_TSC
 #define CALLBACKS_PER_INTERRUPT 32
 #define SHORTEST_GAP_NS 5000
 
@@ -24,79 +26,20 @@ static uint64_t shortest_gap_tsc; /* [I] */
 
 struct timer_queue {
 	struct spinlock lock;
-	struct timer *first;     /* [lock] the heap's root */
+	struct heap_node *first; /* [lock] the timers, by deadline */
 	struct timer *expiring;  /* [a] written under the lock: whose callback is running */
 	uint64_t programmed_tsc; /* [lock] what the hardware waits for */
 	uint64_t asked_tsc;      /* [lock] when it was told: a deadline may have passed by then */
 };
 
-/* Of two heaps, the later becomes the first child of the earlier. `prev` of a first child is its
- * parent, of the others the sibling before. */
-static struct timer *meld(struct timer *a, struct timer *b)
+static struct timer *timer_at(struct heap_node *node)
 {
-	if (!a || !b)
-		return a ? a : b;
-	if (b->deadline_tsc < a->deadline_tsc) {
-		struct timer *swap = a;
-
-		a = b;
-		b = swap;
-	}
-	b->prev = a;
-	b->next = a->child;
-	if (b->next)
-		b->next->prev = b;
-	a->child = b;
-	return a;
-}
-
-/* Join a list of siblings: pairs from left to right, then the pairs from right to left. */
-static struct timer *meld_siblings(struct timer *list)
-{
-	struct timer *pairs = NULL, *heap = NULL;
-
-	while (list) {
-		struct timer *a = list, *b = a->next;
-
-		list = b ? b->next : NULL;
-		a->next = NULL;
-		if (b)
-			b->next = NULL;
-		a = meld(a, b);
-		a->next = pairs;
-		pairs = a;
-	}
-	while (pairs) {
-		struct timer *rest = pairs->next;
-
-		pairs->next = NULL;
-		heap = meld(heap, pairs);
-		pairs = rest;
-	}
-	if (heap)
-		heap->prev = NULL;
-	return heap;
+	return container_of(node, struct timer, node);
 }
 
 static void queue_remove(struct timer_queue *queue, struct timer *timer)
 {
-	struct timer *rest;
-
-	if (timer != queue->first) {
-		if (timer->prev->child == timer)
-			timer->prev->child = timer->next;
-		else
-			timer->prev->next = timer->next;
-		if (timer->next)
-			timer->next->prev = timer->prev;
-		rest = meld_siblings(timer->child);
-		queue->first = meld(queue->first, rest);
-	} else {
-		queue->first = meld_siblings(timer->child);
-	}
-	timer->child = NULL;
-	timer->next = NULL;
-	timer->prev = NULL;
+	heap_remove(&queue->first, &timer->node);
 	__atomic_store_n(&timer->cpu, NULL, __ATOMIC_RELEASE);
 }
 
@@ -156,8 +99,9 @@ void timer_set(struct timer *timer, uint64_t deadline_tsc)
 	spin_lock(&queue->lock);
 	if (timer_armed(timer))
 		queue_remove(queue, timer);
-	timer->deadline_tsc = deadline_tsc;
-	queue->first = meld(queue->first, timer);
+	deadline_tsc = MIN(deadline_tsc, LAST_TSC);
+	timer->node.key = deadline_tsc;
+	heap_insert(&queue->first, &timer->node);
 	__atomic_store_n(&timer->home, cpu, __ATOMIC_RELEASE);
 	__atomic_store_n(&timer->cpu, cpu, __ATOMIC_RELEASE);
 	/* While callbacks run, timer_interrupt() programs the hardware once, at its end. */
@@ -193,9 +137,9 @@ void timer_interrupt(void)
 	}
 	queue->programmed_tsc = NOT_PROGRAMMED;
 	for (unsigned int i = 0; i < CALLBACKS_PER_INTERRUPT; i++) {
-		timer = queue->first;
-		if (!timer || timer->deadline_tsc > now)
+		if (!queue->first || queue->first->key > now)
 			break;
+		timer = timer_at(queue->first);
 		__atomic_store_n(&queue->expiring, timer, __ATOMIC_RELAXED);
 		queue_remove(queue, timer);
 		spin_unlock(&queue->lock);
@@ -210,7 +154,7 @@ void timer_interrupt(void)
 	 * leaves the CPU room to get out of its window.
 	 */
 	if (queue->first)
-		queue_program(queue, MAX(queue->first->deadline_tsc, now + shortest_gap_tsc));
+		queue_program(queue, MAX(queue->first->key, now + shortest_gap_tsc));
 	spin_unlock(&queue->lock);
 }
 

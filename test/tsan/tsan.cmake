@@ -31,7 +31,7 @@ function(ballast_tsan name)
 	add_library(tsan_${name}_yield OBJECT test/tsan/yield_points.c)
 	target_include_directories(tsan_${name}_yield PRIVATE ${CMAKE_SOURCE_DIR})
 	target_compile_options(tsan_${name}_yield PRIVATE -O2 -Wall -Wextra -Werror)
-	add_executable(tsan_${name} ${arg_SOURCES} test/tsan/machine.c host/timer.c
+	add_executable(tsan_${name} ${arg_SOURCES} test/tsan/machine.c host/timer.c lib/pairing_heap.c
 		$<TARGET_OBJECTS:tsan_${name}_yield>)
 	target_include_directories(tsan_${name} PRIVATE ${CMAKE_SOURCE_DIR})
 	target_compile_options(tsan_${name} PRIVATE ${BALLAST_WARNINGS} -g -O1 -fsanitize=thread
@@ -51,7 +51,7 @@ endfunction()
 
 ballast_tsan(timer SECONDS 6 SOURCES test/tsan/tsan_timer.c)
 ballast_tsan(sched SECONDS 15 SOURCES test/tsan/tsan_sched.c test/tsan/guests.c
-	devices/device_timer.c lib/pairing_heap.c ${VCPU_LAPIC_SOURCES} vcpu/event.c vcpu/pause.c vcpu/run.c
+	devices/device_timer.c ${VCPU_LAPIC_SOURCES} vcpu/event.c vcpu/pause.c vcpu/run.c
 	vcpu/sched.c vcpu/sched_account.c vcpu/sched_balance.c vcpu/sched_cap.c vcpu/sched_queue.c
 	vcpu/sched_vm.c vcpu/tlb.c vcpu/tsc.c vcpu/vm.c vcpu/work.c)
 ballast_tsan(console SECONDS 5 SOURCES test/tsan/tsan_console.c host/log.c ${CONSOLE_SOURCES}

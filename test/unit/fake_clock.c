@@ -62,7 +62,7 @@ void timer_set(struct timer *timer, uint64_t deadline_tsc)
 		slot = slot_of(NULL);
 	assert(slot < TIMERS);
 	armed[slot] = timer;
-	timer->deadline_tsc = deadline_tsc;
+	timer->node.key = deadline_tsc;
 	timer->cpu = (struct cpu *)&some_cpu;
 }
 
@@ -88,7 +88,7 @@ static struct timer *earliest(void)
 	struct timer *first = NULL;
 
 	for (unsigned int i = 0; i < TIMERS; i++) {
-		if (armed[i] && (!first || armed[i]->deadline_tsc < first->deadline_tsc))
+		if (armed[i] && (!first || armed[i]->node.key < first->node.key))
 			first = armed[i];
 	}
 	return first;
@@ -99,9 +99,9 @@ void fake_clock_advance(uint64_t ns)
 	uint64_t target = now_tsc + clock_tsc_from_ns(ns);
 	struct timer *timer;
 
-	while ((timer = earliest()) && timer->deadline_tsc <= target) {
-		if (now_tsc < timer->deadline_tsc)
-			now_tsc = timer->deadline_tsc;
+	while ((timer = earliest()) && timer->node.key <= target) {
+		if (now_tsc < timer->node.key)
+			now_tsc = timer->node.key;
 		timer_cancel(timer);
 		expiries++;
 		timer->expired(timer);

@@ -95,7 +95,7 @@ void timer_init(struct timer *timer, void (*expired)(struct timer *))
 
 void timer_set(struct timer *timer, uint64_t deadline)
 {
-	timer->deadline_tsc = deadline;
+	timer->node.key = deadline;
 	timer->cpu = current;
 }
 
@@ -132,7 +132,7 @@ bool vcpu_run(struct vcpu *vcpu)
 	if (during_run)
 		return during_run(vcpu);
 	now += 10 * NS_PER_MS;
-	if (timer_armed(timer) && timer->deadline_tsc <= now) {
+	if (timer_armed(timer) && timer->node.key <= now) {
 		timer->cpu = NULL;
 		timer->expired(timer);
 	}

@@ -131,7 +131,7 @@ static void expire_in_order(void **state)
 	serve();
 	assert_int_equal(expired_count, TIMERS);
 	for (int i = 1; i < TIMERS; i++)
-		assert_true(expired[i - 1]->deadline_tsc <= expired[i]->deadline_tsc);
+		assert_true(expired[i - 1]->node.key <= expired[i]->node.key);
 }
 
 static void the_future_waits(void **state)
@@ -149,6 +149,25 @@ static void the_future_waits(void **state)
 	assert_int_equal(programmed[0], FAR + 5);
 	assert_true(timer_armed(&timers[0]));
 	assert_true(timer_armed(&timers[1]));
+}
+
+static void the_end_of_time_does_not_come(void **state)
+{
+	(void)state;
+	timer_set(&timers[0], ~0ULL);
+	timer_set(&timers[1], INT64_MAX);
+	timer_set(&timers[2], 1ULL << 63);
+	assert_int_equal(program_count, 0);
+	timer_set(&timers[3], 1);
+	timer_set(&timers[4], FAR);
+	timer_set(&timers[5], 2);
+	serve();
+	assert_int_equal(expired_count, 2);
+	assert_ptr_equal(expired[0], &timers[3]);
+	assert_ptr_equal(expired[1], &timers[5]);
+	assert_int_equal(programmed[0], FAR);
+	for (int i = 0; i < 3; i++)
+		assert_true(timer_armed(&timers[i]));
 }
 
 static void cancelled_ones_stay_silent(void **state)
@@ -175,7 +194,7 @@ static void cancelled_ones_stay_silent(void **state)
 		serve();
 		assert_int_equal(expired_count, TIMERS - cancelled);
 		for (unsigned int i = 1; i < expired_count; i++)
-			assert_true(expired[i - 1]->deadline_tsc <= expired[i]->deadline_tsc);
+			assert_true(expired[i - 1]->node.key <= expired[i]->node.key);
 		tear_down(NULL);
 	}
 	set_up(NULL);
@@ -327,6 +346,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(expire_in_order, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_future_waits, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_end_of_time_does_not_come, set_up, tear_down),
 		cmocka_unit_test(cancelled_ones_stay_silent),
 		cmocka_unit_test_setup_teardown(setting_again_moves, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(each_cpu_serves_its_own, set_up, tear_down),
