@@ -16,36 +16,8 @@
  *
  * A REP string instruction counts once for each iteration, as it does for QEMU's own instruction counter; how many of a
  * section's host instructions are such iterations, stores (zeroing) or moves (copying), is told beside.
- *
- * QEMU's header for plugins is in no binary package of Debian's: what is used of it is declared here.
  */
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-struct qemu_plugin_tb;
-struct qemu_plugin_insn;
-typedef uint64_t qemu_plugin_id_t;
-#define PLUGIN_NO_REGISTERS 0
-#define PLUGIN_ADD_U64 0
-void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id,
-	void (*translated)(qemu_plugin_id_t id, struct qemu_plugin_tb *tb));
-void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, void (*end)(qemu_plugin_id_t id, void *data), void *data);
-void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn,
-	void (*executed)(unsigned int cpu, void *data), int flags, void *data);
-void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *insn, int operation, void *counter,
-	uint64_t value);
-size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
-struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
-const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
-size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
-uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
-
-#define EXPORTED __attribute__((visibility("default")))
-EXPORTED int qemu_plugin_version = 1;
-EXPORTED int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **argv);
+#include "test/tools/plugin.h"
 
 #define SECTIONS_MAX 128
 #define KINDS_MAX 128
@@ -91,9 +63,7 @@ struct section {
 static FILE *out;
 static struct function *functions;
 static unsigned int function_count; /* one more entry stands for all outside the image */
-static uint64_t entry, image_base, image_end;
-static uint8_t entry_code[64];
-static size_t entry_code_bytes;
+static uint64_t image_end;
 static const char *stop_name = "";
 
 static struct section sections[SECTIONS_MAX];
@@ -418,36 +388,17 @@ static void instrument(struct qemu_plugin_insn *insn)
 	qemu_plugin_register_vcpu_insn_exec_inline(insn, PLUGIN_ADD_U64, &total, 1);
 }
 
-/* Does the block begin with the image's first instructions? */
-static bool is_image_entry(struct qemu_plugin_tb *tb)
-{
-	size_t count = qemu_plugin_tb_n_insns(tb), matched = 0;
-
-	for (size_t i = 0; i < count && matched < entry_code_bytes; i++) {
-		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
-		size_t size = qemu_plugin_insn_size(insn);
-
-		if (size > entry_code_bytes - matched)
-			size = entry_code_bytes - matched;
-		if (memcmp(qemu_plugin_insn_data(insn), entry_code + matched, size))
-			return false;
-		matched += size;
-	}
-	return entry_code_bytes && matched == entry_code_bytes;
-}
-
 static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
 	size_t count = qemu_plugin_tb_n_insns(tb);
 
 	(void)id;
-	if (!image_base && is_image_entry(tb)) {
-		struct qemu_plugin_insn *first = qemu_plugin_tb_get_insn(tb, 0);
+	if (image_begins(tb)) {
 		const struct function *last = &functions[function_count - 1];
 
-		image_base = qemu_plugin_insn_vaddr(first) - entry;
 		image_end = image_base + last->start + last->size;
-		qemu_plugin_register_vcpu_insn_exec_cb(first, on_image, PLUGIN_NO_REGISTERS, NULL);
+		qemu_plugin_register_vcpu_insn_exec_cb(qemu_plugin_tb_get_insn(tb, 0), on_image,
+			PLUGIN_NO_REGISTERS, NULL);
 	}
 	for (size_t i = 0; i < count; i++)
 		instrument(qemu_plugin_tb_get_insn(tb, i));
@@ -520,16 +471,6 @@ static bool read_symbols(const char *path)
 	return function_count > 0;
 }
 
-static void read_code(const char *hex)
-{
-	unsigned int byte;
-
-	while (entry_code_bytes < sizeof(entry_code) && sscanf(hex, "%2x", &byte) == 1) {
-		entry_code[entry_code_bytes++] = byte;
-		hex += 2;
-	}
-}
-
 int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **argv)
 {
 	(void)info;
@@ -543,12 +484,10 @@ int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **
 			out = fopen(value, "w");
 		else if (!strcmp(argv[i], "symbols") && !read_symbols(value))
 			return -1;
-		else if (!strcmp(argv[i], "entry"))
-			entry = strtoull(value, NULL, 16);
-		else if (!strcmp(argv[i], "code"))
-			read_code(value);
 		else if (!strcmp(argv[i], "stop"))
 			stop_name = strdup(value);
+		else
+			image_argument(argv[i], value);
 	}
 	if (!out)
 		return -1;

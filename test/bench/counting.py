@@ -11,18 +11,20 @@ import subprocess
 import benches
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
 CODE_BYTES = 20  # of the entry point, by which the plugin finds the image in memory
 # Local labels of assembly belong to the function before them; GCC's parts of functions stand for themselves.
 LOCAL_LABEL = re.compile(r"^\.|^[^.]+\.(?!part|isra|constprop|cold)")
 
 
-def build_plugin(folder):
+def build_plugin(folder, source):
     """The plugin's path; compiled if need be."""
-    source = os.path.join(HERE, "count.c")
-    out = os.path.join(folder, "count.so")
-    if not os.path.exists(out) or os.path.getmtime(out) < os.path.getmtime(source):
+    out = os.path.join(folder, os.path.basename(source).replace(".c", ".so"))
+    newest = max(os.path.getmtime(path) for path in (source, os.path.join(ROOT, "test", "tools", "plugin.h")))
+    if not os.path.exists(out) or os.path.getmtime(out) < newest:
         os.makedirs(folder, exist_ok=True)
-        command = ["gcc", "-O2", "-Wall", "-Wextra", "-Wshadow", "-shared", "-fPIC", "-o", out + ".new", source]
+        command = ["gcc", "-O2", "-Wall", "-Wextra", "-Wshadow", "-shared", "-fPIC", f"-I{ROOT}", "-o", out + ".new",
+                   source]
         if subprocess.run(command, check=False).returncode != 0:
             raise benches.BenchError(f"{source} does not compile")
         os.replace(out + ".new", out)
@@ -59,16 +61,21 @@ def _entry(elf):
     raise benches.BenchError(f"{elf} has no code at its entry point")
 
 
+def image_argument(elf):
+    """What a plugin finds the image by."""
+    entry, code = _entry(elf)
+    return f"entry={entry:x},code={code.hex()}"
+
+
 def plugin_argument(workdir, out, elf=None):
     """What to give to QEMU's -plugin; elf is ballast.elf, or None for another hypervisor."""
-    argument = f"{build_plugin(workdir)},out={out}"
+    argument = f"{build_plugin(workdir, os.path.join(HERE, 'count.c'))},out={out}"
     if elf:
         symbols = os.path.join(workdir, "symbols.txt")
         with open(symbols, "w", encoding="ascii") as file:
             for start, size, name in functions(elf):
                 file.write(f"{start:x} {size:x} {name[:63]}\n")
-        entry, code = _entry(elf)
-        argument += f",symbols={symbols},entry={entry:x},code={code.hex()},stop=vm_stop"
+        argument += f",symbols={symbols},{image_argument(elf)},stop=vm_stop"
     return argument
 
 

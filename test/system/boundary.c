@@ -8,38 +8,11 @@
  *   -plugin boundary.so,out=FILE,entry=HEX,code=HEX,barrier=HEX+HEX,plain=HEX+HEX,mitigated=HEX+HEX
  *
  * entry, code: the image's entry point and the bytes there, by which the place is found where the firmware has loaded
- * it; the others: the start and size of Ballast's functions. QEMU's header for plugins is in no binary package of
- * Debian's: what is used of it is declared here.
+ * it; the others: the start and size of Ballast's functions.
  */
 #include <inttypes.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-struct qemu_plugin_tb;
-struct qemu_plugin_insn;
-typedef uint64_t qemu_plugin_id_t;
-#define PLUGIN_NO_REGISTERS 0
-#define PLUGIN_ACCESSES 3 /* reads alone (1) are not told of by QEMU 7.2 */
-void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id,
-	void (*translated)(qemu_plugin_id_t id, struct qemu_plugin_tb *tb));
-void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, void (*end)(qemu_plugin_id_t id, void *data), void *data);
-void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn,
-	void (*executed)(unsigned int cpu, void *data), int flags, void *data);
-void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn,
-	void (*accessed)(unsigned int cpu, uint32_t info, uint64_t address, void *data), int flags, int kind,
-	void *data);
-size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
-struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
-const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
-size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
-uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
-
-#define EXPORTED __attribute__((visibility("default")))
-EXPORTED int qemu_plugin_version = 1;
-EXPORTED int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **argv);
+#include "test/tools/plugin.h"
 
 #define CPUS 16
 #define RSB_ENTRIES 32
@@ -49,9 +22,6 @@ struct range {
 };
 
 static FILE *out;
-static uint64_t entry, image_base;
-static uint8_t entry_code[64];
-static size_t entry_code_bytes;
 static struct range barrier, plain, mitigated;
 
 static struct cpu {
@@ -197,30 +167,12 @@ static void instrument(struct qemu_plugin_insn *insn)
 		watch(insn, on_return, pc);
 }
 
-static bool is_image_entry(struct qemu_plugin_tb *tb)
-{
-	size_t count = qemu_plugin_tb_n_insns(tb), matched = 0;
-
-	for (size_t i = 0; i < count && matched < entry_code_bytes; i++) {
-		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
-		size_t size = qemu_plugin_insn_size(insn);
-
-		if (size > entry_code_bytes - matched)
-			size = entry_code_bytes - matched;
-		if (memcmp(qemu_plugin_insn_data(insn), entry_code + matched, size))
-			return false;
-		matched += size;
-	}
-	return entry_code_bytes && matched == entry_code_bytes;
-}
-
 static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
 	size_t count = qemu_plugin_tb_n_insns(tb);
 
 	(void)id;
-	if (!image_base && is_image_entry(tb))
-		image_base = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0)) - entry;
+	image_begins(tb);
 	for (size_t i = 0; image_base && i < count; i++)
 		instrument(qemu_plugin_tb_get_insn(tb, i));
 }
@@ -258,16 +210,6 @@ static void read_range(const char *text, struct range *range)
 	range->size = strtoull(end + 1, NULL, 16);
 }
 
-static void read_code(const char *text)
-{
-	unsigned int byte;
-
-	while (entry_code_bytes < sizeof(entry_code) && sscanf(text, "%2x", &byte) == 1) {
-		entry_code[entry_code_bytes++] = (uint8_t)byte;
-		text += 2;
-	}
-}
-
 int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **argv)
 {
 	(void)info;
@@ -279,18 +221,16 @@ int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **
 		*value++ = '\0';
 		if (!strcmp(argv[i], "out"))
 			out = fopen(value, "w");
-		else if (!strcmp(argv[i], "entry"))
-			entry = strtoull(value, NULL, 16);
-		else if (!strcmp(argv[i], "code"))
-			read_code(value);
 		else if (!strcmp(argv[i], "barrier"))
 			read_range(value, &barrier);
 		else if (!strcmp(argv[i], "plain"))
 			read_range(value, &plain);
 		else if (!strcmp(argv[i], "mitigated"))
 			read_range(value, &mitigated);
+		else
+			image_argument(argv[i], value);
 	}
-	if (!out || !entry_code_bytes)
+	if (!out || !image_code_bytes)
 		return -1;
 	qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
 	qemu_plugin_register_atexit_cb(id, at_end, NULL);

@@ -5,7 +5,6 @@ due. The latter is seen from outside: on QEMU by a plugin that watches the instr
 
 import os
 import re
-import subprocess
 import sys
 
 import lab
@@ -137,12 +136,9 @@ def play(target, scene):
 
 def plugin(env, out):
     elf = os.path.join(env.build, "ballast.elf")
-    shared = os.path.join(env.workdir, "boundary.so")
-    subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Wshadow", "-shared", "-fPIC", "-o", shared,
-                    os.path.join(HERE, "boundary.c")], check=True)
+    shared = counting.build_plugin(env.workdir, os.path.join(HERE, "boundary.c"))
     functions = {name: (start, size) for start, size, name in counting.functions(elf)}
-    entry, code = counting._entry(elf)  # pylint: disable=protected-access
-    argument = f"{shared},out={out},entry={entry:x},code={code.hex()}"
+    argument = f"{shared},out={out},{counting.image_argument(elf)}"
     for name, function in (("barrier", "mitigation_barrier"), ("plain", "svm_run_guest"),
                            ("mitigated", "svm_run_guest_mitigated")):
         argument += f",{name}={functions[function][0]:x}+{functions[function][1]:x}"
