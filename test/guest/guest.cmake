@@ -20,7 +20,7 @@ function(ballast_guest name source_dir)
 		get_filename_component(base ${source} NAME)
 		set(object ${guest_dir}/${name}/${base}.o)
 		if(source MATCHES "\\.asm$")
-			set(compile ${CMAKE_ASM_NASM_COMPILER} -f elf64 -o ${object} ${source})
+			set(compile ${CMAKE_ASM_NASM_COMPILER} -f elf64 -I${guest_lib}/ -o ${object} ${source})
 		else()
 			file(RELATIVE_PATH shown ${CMAKE_SOURCE_DIR} ${source})
 			set(compile ${CMAKE_C_COMPILER} ${guest_flags}
@@ -29,7 +29,7 @@ function(ballast_guest name source_dir)
 		add_custom_command(OUTPUT ${object}
 			COMMAND ${CMAKE_COMMAND} -E make_directory ${guest_dir}/${name}
 			COMMAND ${compile}
-			DEPENDS ${source} ${guest_lib}/guest.h ${guest_lib}/virtio.h)
+			DEPENDS ${source} ${guest_lib}/guest.h ${guest_lib}/virtio.h ${guest_lib}/modes.inc)
 		list(APPEND objects ${object})
 	endforeach()
 	# Those of test/guest stand alone in their folder: all of them run as tests.

@@ -3,14 +3,14 @@
 ; legacy_run(entry): leave long mode for 32-bit protected mode without paging, for good, and go to
 ; `entry` there, with an IDT in which no gate is present.
 
+%include "modes.inc"
+
 global legacy_run
 global legacy_jump_tss, legacy_task_gate, legacy_alignment, legacy_virtual_8086, legacy_stack16
 global legacy_bad_pae
 
 EXIT_PORT	equ 0xf4
 HOLE	equ 0xe0000000
-CODE	equ 0x08
-DATA	equ 0x10
 TSS_A	equ 0x18
 TSS_B	equ 0x20
 STACK16	equ 0x28
@@ -67,28 +67,11 @@ legacy_run:
 	lgdt	[gdt_pointer]
 	lidt	[idt_pointer]
 	mov	rbx, rdi
-	push	qword CODE
-	push	qword .compatibility
-	retfq
-
-bits 32
-.compatibility:
-	mov	eax, DATA
-	mov	ds, eax
-	mov	es, eax
-	mov	fs, eax
-	mov	gs, eax
-	mov	ss, eax
+	leave_long_mode
+	load_segments DATA, fs, gs
 	mov	esp, stack
-	mov	eax, cr0
-	and	eax, ~(1 << 31)
-	mov	cr0, eax
-	mov	ecx, 0xc0000080
-	rdmsr
-	and	eax, ~(1 << 8)
-	wrmsr
 	mov	eax, cr4
-	and	eax, ~(1 << 5)
+	and	eax, ~CR4_PAE
 	mov	cr4, eax
 	describe_tss TSS_A, tss_a
 	describe_tss TSS_B, tss_b
@@ -98,7 +81,7 @@ bits 32
 	mov	dword [tss_b + 36], 2           ; EFLAGS
 	mov	dword [tss_b + 56], stack       ; ESP
 	mov	dword [tss_b + 72], DATA        ; ES
-	mov	dword [tss_b + 76], CODE        ; CS
+	mov	dword [tss_b + 76], CODE32      ; CS
 	mov	dword [tss_b + 80], DATA        ; SS
 	mov	dword [tss_b + 84], DATA        ; DS
 	mov	eax, TSS_A
@@ -145,7 +128,7 @@ legacy_alignment:
 ; Device memory and a hole through real-mode addresses in ring 3, then an instruction that ring 3 may
 ; not execute: #GP, with EFLAGS.VM in its frame.
 legacy_virtual_8086:
-	gate	13, CODE, .fault, 0x8e00
+	gate	13, CODE32, .fault, 0x8e00
 	mov	ecx, .code_end - .code
 	mov	esi, .code
 	mov	edi, 0x20000
@@ -212,12 +195,12 @@ legacy_bad_pae:
 	mov	dword [pdpt], 0x1e7
 	mov	dword [pdpt + 4], 0xffffffff
 	mov	eax, cr4
-	or	eax, 1 << 5
+	or	eax, CR4_PAE
 	mov	cr4, eax
 	mov	eax, pdpt
 	mov	cr3, eax
 	mov	eax, cr0
-	or	eax, 1 << 31
+	or	eax, CR0_PG
 	mov	cr0, eax
 	nop
 	mov	eax, [0x1000]

@@ -3,6 +3,8 @@
 ; modes_run(cr3, cr4): leave long mode for 32-bit protected mode, with paging when cr3 is not zero,
 ; try things there, and come back.
 
+%include "modes.inc"
+
 extern page_pml4
 global modes_run, modes_findings
 
@@ -36,12 +38,7 @@ idt32_pointer:
 section .text
 bits 64
 modes_run:
-	push	rbx
-	push	rbp
-	push	r12
-	push	r13
-	push	r14
-	push	r15
+	save_registers
 	mov	[saved_stack], rsp
 	sidt	[saved_idt]
 	sgdt	[saved_gdt]
@@ -50,32 +47,16 @@ modes_run:
 	mov	r9d, esi
 	mov	ebx, r8d
 	mov	ebp, r9d
-	push	qword 0x08
-	push	qword .compatibility
-	retfq
-
-bits 32
-.compatibility:
-	mov	eax, 0x10
-	mov	ds, eax
-	mov	es, eax
-	mov	ss, eax
-	mov	eax, cr0
-	and	eax, ~(1 << 31)
-	mov	cr0, eax
-	mov	ecx, 0xc0000080
-	rdmsr
-	and	eax, ~(1 << 8)
-	wrmsr
+	leave_long_mode
 	mov	eax, cr4
 	mov	[long_cr4], eax
-	and	eax, ~(1 << 5)
+	and	eax, ~CR4_PAE
 	or	eax, ebp
 	mov	cr4, eax
 	; A page fault handler.
 	mov	eax, .page_fault
 	mov	[idt32 + 14 * 8], ax
-	mov	word [idt32 + 14 * 8 + 2], 0x08
+	mov	word [idt32 + 14 * 8 + 2], CODE32
 	mov	word [idt32 + 14 * 8 + 4], 0x8e00
 	shr	eax, 16
 	mov	[idt32 + 14 * 8 + 6], ax
@@ -84,9 +65,9 @@ bits 32
 	jz	.no_paging
 	mov	cr3, ebx
 	mov	eax, cr0
-	or	eax, 1 << 31
+	or	eax, CR0_PG
 	mov	cr0, eax
-	jmp	0x08:.paging
+	jmp	CODE32:.paging
 .paging:
 	mov	dword [0x40000123], 1   ; not present
 .after_fault:
@@ -122,21 +103,20 @@ bits 32
 	mov	dword FOUND(8), 0x600d
 
 	mov	eax, cr0
-	and	eax, ~(1 << 31)
+	and	eax, ~CR0_PG
 	mov	cr0, eax
 	mov	eax, [long_cr4]
 	mov	cr4, eax
-	mov	ecx, 0xc0000080
-	rdmsr
-	or	eax, 1 << 8
-	wrmsr
-	mov	eax, page_pml4
-	mov	cr3, eax
-	mov	eax, cr0
-	or	eax, 1 << 31
-	mov	cr0, eax
-	jmp	0x18:.long_mode
+	enter_long_mode
+	lgdt	[saved_gdt]
+	lidt	[saved_idt]
+	mov	rsp, [saved_stack]
+	mov	eax, DATA
+	mov	gs, eax
+	restore_registers
+	ret
 
+bits 32
 .page_fault:
 	mov	eax, cr2
 	mov	FOUND(6), eax
@@ -144,18 +124,3 @@ bits 32
 	mov	FOUND(7), eax
 	mov	dword [esp], .after_fault
 	iret
-
-bits 64
-.long_mode:
-	lgdt	[saved_gdt]
-	lidt	[saved_idt]
-	mov	rsp, [saved_stack]
-	mov	eax, 0x10
-	mov	gs, eax
-	pop	r15
-	pop	r14
-	pop	r13
-	pop	r12
-	pop	rbp
-	pop	rbx
-	ret

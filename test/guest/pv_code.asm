@@ -2,6 +2,8 @@
 ;
 ; Hypercalls from elsewhere than 64-bit code in ring 0.
 
+%include "modes.inc"
+
 global ring3_call, ring3_resume, ring3_stack, ring3_vmcall, ring3_vmmcall
 global compat_call
 
@@ -13,12 +15,7 @@ bits 64
 ; int64_t ring3_call(void (*code)(void), uint64_t number): the breakpoint that follows the call in
 ; ring 3 goes on at ring3_resume, RAX being the answer.
 ring3_call:
-	push	rbx
-	push	rbp
-	push	r12
-	push	r13
-	push	r14
-	push	r15
+	save_registers
 	mov	[ring3_stack], rsp
 	mov	rax, rsi
 	mov	ebx, 1
@@ -30,12 +27,7 @@ ring3_call:
 	push	rdi
 	iretq
 ring3_resume:
-	pop	r15
-	pop	r14
-	pop	r13
-	pop	r12
-	pop	rbp
-	pop	rbx
+	restore_registers
 	ret
 ring3_vmcall:
 	vmcall
@@ -60,18 +52,14 @@ compat_call:
 	or	rcx, rdi
 	or	rdx, rdi
 	or	rsi, rdi
-	push	qword 0x08
-	push	qword .compatibility
-	retfq
-bits 32
-.compatibility:
+	enter_compatibility_mode
 	test	ebp, ebp
 	jz	.amd
 	vmcall
-	jmp	0x18:.back
+	jmp	CODE64:.back
 .amd:
 	vmmcall
-	jmp	0x18:.back
+	jmp	CODE64:.back
 bits 64
 .back:
 	pop	rbp

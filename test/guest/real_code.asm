@@ -3,7 +3,9 @@
 ; real_run(): long mode -> 32-bit -> 16-bit protected -> real mode and all the way back. The part
 ; between the labels real_blob and real_blob_end runs at 0x8000, where real.c has copied it.
 
-extern guest_gdt_pointer, page_pml4
+%include "modes.inc"
+
+extern page_pml4
 global real_run, real_blob, real_blob_end
 
 BLOB	equ 0x8000
@@ -19,60 +21,20 @@ saved_idt:	resb 16
 section .text
 bits 64
 real_run:
-	push	rbx
-	push	rbp
-	push	r12
-	push	r13
-	push	r14
-	push	r15
+	save_registers
 	mov	[saved_stack], rsp
 	sidt	[saved_idt]
-	push	qword 0x08
-	push	qword .compatibility
-	retfq
-
-bits 32
-.compatibility:
-	mov	eax, 0x10
-	mov	ds, eax
-	mov	es, eax
-	mov	ss, eax
-	mov	fs, eax                 ; keeps its 4 GiB limit in real mode
+	leave_long_mode
+	load_segments DATA, fs          ; keeps its 4 GiB limit in real mode
 	mov	esp, 0x7000
-	mov	eax, cr0
-	and	eax, ~(1 << 31)
-	mov	cr0, eax
-	mov	ecx, 0xc0000080
-	rdmsr
-	and	eax, ~(1 << 8)
-	wrmsr
 	jmp	0x20:BLOB
 
 .back:
-	mov	eax, 0x10
-	mov	ds, eax
-	mov	es, eax
-	mov	ss, eax
-	mov	ecx, 0xc0000080
-	rdmsr
-	or	eax, 1 << 8
-	wrmsr
-	mov	eax, page_pml4
-	mov	cr3, eax
-	mov	eax, cr0
-	or	eax, 1 << 31
-	mov	cr0, eax
-	jmp	0x18:.long_mode
-bits 64
-.long_mode:
+	load_segments DATA, ds, es, ss
+	enter_long_mode
 	mov	rsp, [saved_stack]
 	lidt	[saved_idt]
-	pop	r15
-	pop	r14
-	pop	r13
-	pop	r12
-	pop	rbp
-	pop	rbx
+	restore_registers
 	ret
 
 back_to_32 equ real_run.back
@@ -155,7 +117,7 @@ real_blob:
 	mov	eax, cr0
 	or	al, 1
 	mov	cr0, eax
-	jmp	dword 0x08:back_to_32
+	jmp	dword CODE32:back_to_32
 
 on_software:
 	inc	dword [FOUND + 16]

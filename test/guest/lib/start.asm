@@ -6,9 +6,7 @@
 MULTIBOOT_MAGIC equ 0x1badb002
 MULTIBOOT_FLAGS equ 0x3                 ; page-aligned modules, memory information
 
-CODE32	equ 0x08
-DATA	equ 0x10
-CODE64	equ 0x18
+%include "modes.inc"
 
 extern guest_main
 extern guest_exit
@@ -29,29 +27,8 @@ _start:
 	mov	[multiboot_info], ebx
 	lgdt	[guest_gdt_pointer]
 	call	build_tables
-	mov	eax, cr4
-	or	eax, 1 << 5 | 3 << 9    ; PAE, OSFXSR, OSXMMEXCPT
-	mov	cr4, eax
-	mov	eax, page_pml4
-	mov	cr3, eax
-	mov	ecx, 0xc0000080
-	rdmsr
-	or	eax, 1 << 8             ; LME
-	wrmsr
-	mov	eax, cr0
-	or	eax, 1 << 31 | 1 << 16 | 1 << 1
-	and	eax, ~(1 << 2 | 1 << 3)
-	mov	cr0, eax
-	jmp	CODE64:.long_mode
-
-bits 64
-.long_mode:
-	mov	eax, DATA
-	mov	ds, eax
-	mov	es, eax
-	mov	ss, eax
-	mov	fs, eax
-	mov	gs, eax
+	start_long_mode
+	load_segments DATA, ds, es, ss, fs, gs
 	mov	rsp, stack_top
 	xor	ebp, ebp
 	call	guest_main
