@@ -6,13 +6,13 @@
 int sched_vm_init(struct vm *vm)
 {
 	vm->sched = (struct sched_params){ .weight = SCHED_WEIGHT_DEFAULT, .cpus = CPU_SET_ALL };
-	vm->shares = heap_alloc(cpu_count() * sizeof(*vm->shares), FRAME_VM);
-	return vm->shares ? 0 : -ENOMEM;
+	vm->group.shares = heap_alloc(cpu_count() * sizeof(*vm->group.shares), FRAME_VM);
+	return vm->group.shares ? 0 : -ENOMEM;
 }
 
 void sched_vm_destroy(struct vm *vm)
 {
-	heap_free(vm->shares);
+	heap_free(vm->group.shares);
 }
 
 static void apply(struct vm *vm)
@@ -26,7 +26,7 @@ void sched_vm_start(struct vm *vm)
 	uint64_t now_ns = clock_now_ns();
 
 	vm->paused = false;
-	sched_group_init(&vm->group, vm->shares, cpu_count());
+	sched_group_init(&vm->group, vm->group.shares, cpu_count());
 	apply(vm);
 	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
 		struct vcpu *vcpu = vm->vcpus[i];

@@ -82,7 +82,6 @@ struct vm {
 	uint64_t tsc_hz;                       /* [I] of the guest's TSC */
 	struct sched_params sched;             /* boot CPU; the CPUs [a] */
 	struct sched_group group;              /* how its vCPUs compete; see vcpu/sched_queue.h */
-	struct sched_share *shares;            /* [I] one for each CPU, of `group` */
 	bool paused;                           /* [a] by the operator */
 	enum vm_state state;                   /* boot CPU */
 	enum vm_stop stop;                     /* [a] */

@@ -178,7 +178,7 @@ static struct vm *start(unsigned int id, unsigned int first, unsigned int count)
 {
 	struct vm *vm = &vms[id];
 
-	if (!vm->shares)
+	if (!vm->group.shares)
 		assert_int_equal(sched_vm_init(vm), 0);
 	vm->vcpu_count = count;
 	for (unsigned int i = 0; i < count; i++) {
