@@ -109,7 +109,7 @@ void cmd_vm_pause(const struct shell_call *call)
 {
 	struct managed_vm *managed = call->vm;
 
-	if (managed_is_running(managed) && !managed->paused && !managed->wish)
+	if (managed_is_running(managed) && !managed_is_paused(managed) && !managed->wish)
 		vms_pause(managed);
 	else
 		console_print("vm pause: '%s' is %s\n", managed->config->name,
@@ -118,7 +118,7 @@ void cmd_vm_pause(const struct shell_call *call)
 
 void cmd_vm_resume(const struct shell_call *call)
 {
-	if (call->vm->paused)
+	if (managed_is_paused(call->vm))
 		vms_resume(call->vm);
 	else
 		console_print("vm resume: '%s' is not paused but %s\n", call->vm->config->name,

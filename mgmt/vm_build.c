@@ -115,7 +115,6 @@ void vm_unbuild(struct managed_vm *managed)
 	managed->vm = NULL;
 	managed->platform = NULL;
 	managed->restart_ns = 0;
-	managed->paused = false;
 }
 
 static int furnish(struct managed_vm *managed)

@@ -90,20 +90,10 @@ int vms_start(struct managed_vm *managed)
 
 /* --- Stop --- */
 
-/* A paused vCPU has to come back to be told that its VM ends; it does not enter its guest. */
-static void release(struct managed_vm *managed)
-{
-	if (!managed->paused)
-		return;
-	managed->paused = false;
-	sched_resume(managed->vm);
-}
-
 static void ask_to_stop(struct managed_vm *managed, enum vm_wish wish)
 {
 	managed->wish = wish;
 	vm_stop(managed->vm, VM_STOP_OPERATOR, 0, NULL);
-	release(managed);
 }
 
 void vms_stop(struct managed_vm *managed)
@@ -141,7 +131,6 @@ void vms_destroy(struct managed_vm *managed)
 
 void vms_pause(struct managed_vm *managed)
 {
-	managed->paused = true;
 	sched_pause(managed->vm);
 	vm_tell(managed, "paused");
 }
@@ -149,7 +138,7 @@ void vms_pause(struct managed_vm *managed)
 void vms_resume(struct managed_vm *managed)
 {
 	pvclock_vm_paused(managed->vm);
-	release(managed);
+	sched_resume(managed->vm);
 	vm_tell(managed, "resumed");
 }
 
@@ -219,7 +208,6 @@ static uint64_t has_stopped(struct managed_vm *managed)
 	if (stop == VM_STOP_FAULT)
 		managed->dump = vm_dump_capture(vm);
 	vm->state = VM_STOPPED;
-	managed->paused = false;
 	vm_reset(vm);
 	managed->last_stop = stop;
 	if (wish == WISH_RESET)
@@ -238,9 +226,6 @@ uint64_t vm_life_poll(struct managed_vm *managed, uint64_t now_ns)
 {
 	uint64_t again;
 
-	/* The guest may have asked for its end before its vCPUs were taken off their CPUs. */
-	if (managed->paused && managed->vm->stop != VM_STOP_NONE)
-		release(managed);
 	if (managed->restart_ns && now_ns >= managed->restart_ns)
 		start(managed, "started");
 	again = managed->restart_ns;

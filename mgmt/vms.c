@@ -341,7 +341,8 @@ const char *vms_state_name(const struct managed_vm *managed)
 	if (managed->config->error)
 		return "misconfigured";
 	if (managed_is_running(managed))
-		return managed->wish ? "stopping" : managed->paused ? "paused" : "running";
+		return managed->wish ? "stopping" :
+			managed_is_paused(managed) ? "paused" : "running";
 	if (managed->restart_ns)
 		return "waiting";
 	return names[managed->last_stop];

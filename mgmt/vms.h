@@ -29,7 +29,6 @@ struct managed_vm {
 	const struct vm_config *config; /* the name never changes */
 	bool own_config;              /* it is on the heap */
 	bool created;                 /* by `vm create`: `vm destroy` takes it out of the list */
-	bool paused;                  /* runs, but the operator keeps it off the CPUs */
 	struct vm *vm;             /* NULL: not created, or destroyed */
 	struct platform *platform;
 	struct console_port port;
@@ -92,6 +91,13 @@ uint64_t vms_poll(void);
 static inline bool managed_is_running(const struct managed_vm *managed)
 {
 	return managed->vm && managed->vm->state == VM_RUNNING;
+}
+
+/* It runs and is not about to stop, but the operator keeps it off the CPUs. */
+static inline bool managed_is_paused(const struct managed_vm *managed)
+{
+	return managed_is_running(managed) && managed->vm->paused &&
+		__atomic_load_n(&managed->vm->stop, __ATOMIC_RELAXED) == VM_STOP_NONE;
 }
 
 /* "running", "not started", "powered off", ... */

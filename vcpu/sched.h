@@ -75,8 +75,8 @@ int sched_set(struct vm *vm, const struct sched_params *params) __must_check;
 void sched_get(const struct vm *vm, struct sched_params *params);
 
 /*
- * Take a running VM's vCPUs off their CPUs, soon, and keep them off until sched_resume(). Real time
- * goes on for the guest: what it missed counts as stolen. Boot CPU.
+ * Take a running VM's vCPUs off their CPUs, soon, and keep them off until sched_resume(), or until
+ * it is to stop. Real time goes on for the guest: what it missed counts as stolen. Boot CPU.
  */
 void sched_pause(struct vm *vm);
 void sched_resume(struct vm *vm);

@@ -111,7 +111,8 @@ static void shelve(struct vcpu *vcpu)
 
 	if (vcpu->sched.where == SCHED_CURRENT) {
 		vcpu_request(vcpu, REQUEST_PREEMPT);
-	} else if (vcpu->sched.where == SCHED_WAITING) {
+	} else if (vcpu->sched.where == SCHED_WAITING && sched_is_held(vcpu->vm)) {
+		/* Not when it is to stop: sched_release(), which lets it, may have been here. */
 		sched_queue_remove(&queue->policy, &vcpu->sched, SCHED_SLEEPS);
 		sched_mark_busy(queue);
 		vcpu->shelved = true;

@@ -82,7 +82,7 @@ struct vm {
 	uint64_t tsc_hz;                       /* [I] of the guest's TSC */
 	struct sched_params sched;             /* boot CPU; the CPUs [a] */
 	struct sched_group group;              /* how its vCPUs compete; see vcpu/sched_queue.h */
-	bool paused;                           /* [a] by the operator */
+	bool paused;                           /* [a] by the operator; without effect on a stop */
 	enum vm_state state;                   /* boot CPU */
 	enum vm_stop stop;                     /* [a] */
 	uint32_t stop_status;                  /* with VM_STOP_EXIT */

@@ -86,6 +86,9 @@ static void pause_or_resume(struct guest *guest)
 		total.pauses++;
 		return;
 	}
+	/* A VM that is to stop does so all the same. */
+	if (__atomic_load_n(&guest->vm->stop, __ATOMIC_SEQ_CST) != VM_STOP_NONE)
+		return;
 	__atomic_store_n(&guest->paused_since_ns, 0, __ATOMIC_SEQ_CST);
 	sched_resume(guest->vm);
 }

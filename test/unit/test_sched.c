@@ -792,6 +792,22 @@ static void a_paused_vm_stops(void **state)
 	assert_int_equal(sched_placed(&cpus[0]), 0);
 }
 
+static void a_stopping_vm_is_not_kept_by_a_pause(void **state)
+{
+	(void)state;
+	start(0, 0, 2);
+	sched_wake(&vcpus[0]);
+	vms[0].stop = VM_STOP_POWER_OFF;
+	for (unsigned int i = 0; i < 2; i++)
+		vcpu_request(&vcpus[i], REQUEST_STOP);
+	sched_release(&vms[0]);
+	sched_pause(&vms[0]);
+	during_run = stops;
+	turns(2);
+	assert_int_equal(runs, 2);
+	assert_int_equal(sched_placed(&cpus[0]), 0);
+}
+
 /* It has had more than its part, and the others would have to catch up first. */
 static void a_light_vm_stops_soon(void **state)
 {
@@ -944,6 +960,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_paused_vm_does_not_run, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_running_one_is_paused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_paused_vm_stops, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_stopping_vm_is_not_kept_by_a_pause, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_light_vm_stops_soon, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_cap_parks_until_there_is_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(times_add_up, setup, teardown),

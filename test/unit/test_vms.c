@@ -112,6 +112,7 @@ void vm_start(struct vm *vm)
 	assert_int_equal(vm->state, VM_STOPPED);
 	assert_int_equal(vm->stop, VM_STOP_NONE);
 	vm->state = VM_RUNNING;
+	vm->paused = false;
 	vm->started_ns = clock_now_ns();
 	for (unsigned int i = 0; i < vm->vcpu_count; i++)
 		vm->vcpus[i]->state = VCPU_RUNNABLE;
@@ -174,6 +175,7 @@ int sched_set(struct vm *vm, const struct sched_params *params)
 void sched_pause(struct vm *vm)
 {
 	assert_int_equal(vm->state, VM_RUNNING);
+	vm->paused = true;
 	sched.paused++;
 }
 
@@ -188,6 +190,7 @@ void pvclock_vm_paused(struct vm *vm)
 void sched_resume(struct vm *vm)
 {
 	assert_int_equal(vm->state, VM_RUNNING);
+	vm->paused = false;
 	sched.resumed++;
 }
 
@@ -857,7 +860,6 @@ static void paused_vms_can_be_ended(void **state)
 	assert_int_equal(sched.clocks_told, 1);
 	vms_pause(one);
 	vms_stop(one);
-	assert_int_equal(sched.resumed, 2);
 	assert_string_equal(vms_state_name(one), "stopping");
 	leave_cpus(one);
 	vms_poll();
@@ -873,7 +875,7 @@ static void paused_vms_can_be_ended(void **state)
 	vms_pause(one);
 	vm_stop(one->vm, VM_STOP_POWER_OFF, 0, NULL);
 	vms_poll();
-	assert_int_equal(sched.resumed, 4);
+	assert_string_equal(vms_state_name(one), "running");
 	leave_cpus(one);
 	vms_poll();
 	assert_string_equal(vms_state_name(one), "powered off");
