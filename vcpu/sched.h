@@ -11,7 +11,7 @@
 #include "vcpu/sched_queue.h"
 #include "vcpu/vcpu.h"
 
-#define SCHED_NAME_BYTES 32 /* VM_NAME_BYTES */
+#define VM_NAME_BYTES 32 /* with its end; here, because vcpu/vm.h includes this */
 
 /* How a VM shares the machine's time; the operator's choice. */
 struct sched_params {
@@ -93,7 +93,7 @@ void sched_yield_to(struct vcpu *vcpu, struct vcpu *target);
 
 /* Who runs there now: a copy, for the VM may be gone soon. False: nobody. Any CPU. */
 struct sched_occupant {
-	char vm_name[SCHED_NAME_BYTES];
+	char vm_name[VM_NAME_BYTES];
 	unsigned int vcpu_id;
 };
 bool sched_occupant(const struct cpu *cpu, struct sched_occupant *out);

@@ -15,7 +15,6 @@
 #include "vcpu/work.h"
 
 #define VM_MAX_VCPUS 64
-#define VM_NAME_BYTES 32
 #define VM_MAX_IRQCHIPS 4
 
 /* Standard places of the PC platform. */
