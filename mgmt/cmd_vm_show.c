@@ -6,7 +6,7 @@
 #include "mgmt/commands.h"
 #include "mgmt/console.h"
 #include "mgmt/text.h"
-#include "mgmt/vms.h"
+#include "mgmt/vm_load.h"
 #include "vcpu/sched.h"
 
 static void show_file(const char *what, const char *path, const char *words)
@@ -112,31 +112,18 @@ static void show_vcpu(const struct vcpu *vcpu)
 		vcpu->history_next ? exit_kind_name(last->kind) : "none yet");
 }
 
-static uint64_t count_exits(const struct vm *vm, uint64_t counts[EXIT_KINDS])
-{
-	uint64_t total = 0;
-
-	memset(counts, 0, EXIT_KINDS * sizeof(counts[0]));
-	for (unsigned int i = 0; i < vm->vcpu_count; i++)
-		for (unsigned int kind = 0; kind < EXIT_KINDS; kind++) {
-			counts[kind] += vm->vcpus[i]->exits[kind];
-			total += vm->vcpus[i]->exits[kind];
-		}
-	return total;
-}
-
 /* The most frequent first. */
 static void show_exits(const struct vm *vm)
 {
-	uint64_t counts[EXIT_KINDS], total = count_exits(vm, counts);
+	uint64_t counts[EXIT_KINDS] = {0}, total = 0;
 
+	vm_load_add_exits(vm, counts);
+	for (unsigned int kind = 0; kind < EXIT_KINDS; kind++)
+		total += counts[kind];
 	console_print("  exits     %llu since its start\n", (unsigned long long)total);
 	for (;;) {
-		unsigned int most = 0;
+		enum exit_kind most = vm_load_commonest(counts);
 
-		for (unsigned int kind = 1; kind < EXIT_KINDS; kind++)
-			if (counts[kind] > counts[most])
-				most = kind;
 		if (!counts[most])
 			return;
 		console_print("            %-17s %12llu  %6s\n", exit_kind_name(most),

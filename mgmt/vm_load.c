@@ -9,19 +9,36 @@ void vm_load_forget(struct managed_vm *managed)
 	memset(&managed->sample, 0, sizeof(managed->sample));
 }
 
+void vm_load_add_exits(const struct vm *vm, uint64_t counts[EXIT_KINDS])
+{
+	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
+		const struct vcpu *vcpu = vm->vcpus[i];
+
+		for (unsigned int kind = 0; kind < EXIT_KINDS; kind++)
+			counts[kind] += __atomic_load_n(&vcpu->exits[kind], __ATOMIC_RELAXED);
+	}
+}
+
+enum exit_kind vm_load_commonest(const uint64_t counts[EXIT_KINDS])
+{
+	unsigned int most = 0;
+
+	for (unsigned int kind = 1; kind < EXIT_KINDS; kind++)
+		if (counts[kind] > counts[most])
+			most = kind;
+	return (enum exit_kind)most;
+}
+
 static void sum_vcpus(const struct vm *vm, struct vm_sample *sum)
 {
 	struct sched_times times;
 
 	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
-		const struct vcpu *vcpu = vm->vcpus[i];
-
-		sched_times(vcpu, &times);
+		sched_times(vm->vcpus[i], &times);
 		sum->run_ns += times.run_ns;
 		sum->steal_ns += times.steal_ns;
-		for (unsigned int kind = 0; kind < EXIT_KINDS; kind++)
-			sum->exits[kind] += __atomic_load_n(&vcpu->exits[kind], __ATOMIC_RELAXED);
 	}
+	vm_load_add_exits(vm, sum->exits);
 }
 
 /* Other CPUs count on while one reads: what seems to run backwards has not moved. */
@@ -39,12 +56,9 @@ static unsigned int percent(uint64_t part_ns, uint64_t elapsed_ns)
 static void rank_exits(uint64_t counts[EXIT_KINDS], uint64_t elapsed_ns, struct vm_load *load)
 {
 	for (unsigned int rank = 0; rank < VM_LOAD_KINDS; rank++) {
-		unsigned int most = 0;
+		enum exit_kind most = vm_load_commonest(counts);
 
-		for (unsigned int kind = 1; kind < EXIT_KINDS; kind++)
-			if (counts[kind] > counts[most])
-				most = kind;
-		load->kinds[rank] = (enum exit_kind)most;
+		load->kinds[rank] = most;
 		/* A rate that is not zero is to be seen. */
 		load->exits_per_second[rank] = mul_div(counts[most], NS_PER_SEC, elapsed_ns) +
 			(counts[most] && counts[most] < elapsed_ns / NS_PER_SEC);

@@ -15,6 +15,11 @@ struct vm_load {
 	uint64_t exits_per_second[VM_LOAD_KINDS];
 };
 
+/* Exits of all vCPUs since the VM's start, added to `counts`. Some of just now may be missing. */
+void vm_load_add_exits(const struct vm *vm, uint64_t counts[EXIT_KINDS]);
+/* The kind with the highest count; of equals the first. */
+enum exit_kind vm_load_commonest(const uint64_t counts[EXIT_KINDS]);
+
 /* Forget what was seen: the next look is on all since the VM's start. */
 void vm_load_forget(struct managed_vm *managed);
 /* All zero for a VM that does not run. Boot CPU. */
