@@ -15,6 +15,7 @@ struct timer {
 	void (*expired)(struct timer *timer); /* [I] runs on the queue's CPU, interrupts off */
 	struct cpu *cpu;                      /* [a] its queue; NULL when not armed */
 	struct cpu *home;                     /* [a] where it was armed last */
+	bool watches;                         /* [I] the watchdog's own: no work of its CPU */
 };
 
 extern uint64_t clock_tsc_hz; /* [I] after clock_init() */

@@ -143,7 +143,7 @@ void timer_interrupt(void)
 		__atomic_store_n(&queue->expiring, timer, __ATOMIC_RELAXED);
 		queue_remove(queue, timer);
 		spin_unlock(&queue->lock);
-		if (timer->expired != watchdog_look)
+		if (!timer->watches)
 			watchdog_need(cpu);
 		timer->expired(timer);
 		spin_lock(&queue->lock);

@@ -39,27 +39,6 @@ uint64_t watchdog_guest_rip;
 
 static uint32_t news_waiting; /* [a] how many watches have news */
 
-int watchdog_init(void)
-{
-	unsigned int count = cpu_count();
-
-	if (count < 2)
-		return 0;
-	for (unsigned int id = 0; id < count; id++) {
-		struct cpu *watcher = cpu_by_id((id + 1) % count);
-		struct watch *watch = heap_alloc(sizeof(*watch), FRAME_HOST);
-
-		if (!watch)
-			return -ENOMEM;
-		watch->ward = cpu_by_id(id);
-		timer_init(&watch->timer, watchdog_look);
-		watcher->watch = watch;
-	}
-	for (unsigned int id = 0; id < count; id++)
-		__atomic_store_n(&cpu_by_id(id)->unwatched, true, __ATOMIC_RELEASE);
-	return 0;
-}
-
 void watchdog_call(struct cpu *cpu)
 {
 	const struct cpu *watcher = cpu_by_id((cpu->id + 1) % cpu_count());
@@ -269,7 +248,7 @@ static void gave_no_sign(struct watch *watch)
 	look_again(watch, next_ns);
 }
 
-void watchdog_look(struct timer *timer)
+static void look(struct timer *timer)
 {
 	struct watch *watch = container_of(timer, struct watch, timer);
 	uint32_t served = __atomic_load_n(&watch->ward->served, __ATOMIC_RELAXED);
@@ -278,4 +257,26 @@ void watchdog_look(struct timer *timer)
 		is_well(watch, served);
 	else
 		gave_no_sign(watch);
+}
+
+int watchdog_init(void)
+{
+	unsigned int count = cpu_count();
+
+	if (count < 2)
+		return 0;
+	for (unsigned int id = 0; id < count; id++) {
+		struct cpu *watcher = cpu_by_id((id + 1) % count);
+		struct watch *watch = heap_alloc(sizeof(*watch), FRAME_HOST);
+
+		if (!watch)
+			return -ENOMEM;
+		watch->ward = cpu_by_id(id);
+		timer_init(&watch->timer, look);
+		watch->timer.watches = true;
+		watcher->watch = watch;
+	}
+	for (unsigned int id = 0; id < count; id++)
+		__atomic_store_n(&cpu_by_id(id)->unwatched, true, __ATOMIC_RELEASE);
+	return 0;
 }

@@ -60,8 +60,6 @@ static inline void watchdog_need(struct cpu *cpu)
 }
 /* IRQ_VECTOR_WATCH: the CPU that the calling one watches has stopped being idle. */
 void watchdog_wake(void);
-/* The timer's callback: look after the other CPU. */
-void watchdog_look(struct timer *timer);
 /* In the NMI's handler, with the frame's RIP and RSP: no locks, nothing that waits. */
 void watchdog_nmi(uint64_t rip, uint64_t rsp);
 

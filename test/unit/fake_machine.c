@@ -225,11 +225,6 @@ void watchdog_call(struct cpu *cpu)
 	(void)cpu;
 }
 
-void watchdog_look(struct timer *timer)
-{
-	(void)timer;
-}
-
 void panic(const char *format, ...)
 {
 	fputs(format, stderr);
