@@ -39,8 +39,6 @@ static uint64_t start_ns, seconds = 2, seed = 1;
 static uint32_t up; /* [a] */
 static __thread struct machine_cpu *own;
 
-uint64_t clock_tsc_hz = NS_PER_SEC;
-
 static uint64_t real_ns(void)
 {
 	struct timespec now;
@@ -53,16 +51,6 @@ uint64_t clock_tsc(void)
 {
 	yield_point();
 	return NS_PER_SEC + (real_ns() - start_ns) * MACHINE_TIME_LAPSE;
-}
-
-uint64_t clock_ns_from_tsc(uint64_t tsc)
-{
-	return tsc;
-}
-
-uint64_t clock_tsc_from_ns(uint64_t ns)
-{
-	return ns;
 }
 
 uint64_t clock_wall_ns(void)
@@ -260,24 +248,6 @@ void machine_fail(const char *format, ...)
 	fputc('\n', stderr);
 	va_end(args);
 	abort();
-}
-
-/* What else of the host the sources under test call. */
-
-void *heap_alloc(size_t bytes, enum frame_use use)
-{
-	(void)use;
-	return calloc(1, bytes);
-}
-
-void heap_free(void *object)
-{
-	free(object);
-}
-
-void watchdog_call(struct cpu *cpu)
-{
-	(void)cpu;
 }
 
 void panic(const char *format, ...)

@@ -31,7 +31,8 @@ function(ballast_tsan name)
 	add_library(tsan_${name}_yield OBJECT test/tsan/yield_points.c)
 	target_include_directories(tsan_${name}_yield PRIVATE ${CMAKE_SOURCE_DIR})
 	target_compile_options(tsan_${name}_yield PRIVATE -O2 -Wall -Wextra -Werror)
-	add_executable(tsan_${name} ${arg_SOURCES} test/tsan/machine.c host/timer.c lib/pairing_heap.c
+	add_executable(tsan_${name} ${arg_SOURCES} test/tsan/machine.c test/unit/fake_host.c
+		host/timer.c lib/pairing_heap.c
 		$<TARGET_OBJECTS:tsan_${name}_yield>)
 	target_include_directories(tsan_${name} PRIVATE ${CMAKE_SOURCE_DIR})
 	target_compile_options(tsan_${name} PRIVATE ${BALLAST_WARNINGS} -g -O1 -fsanitize=thread

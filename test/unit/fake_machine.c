@@ -26,8 +26,6 @@ struct fake_cpu {
 	bool interrupt;
 };
 
-uint64_t clock_tsc_hz = NS_PER_SEC;
-
 static struct fake_cpu cpus[FAKE_MACHINE_CPUS];
 static struct fake_cpu *own;
 static unsigned int count, last;
@@ -38,16 +36,6 @@ static void (*cpu_main)(struct cpu *cpu);
 uint64_t clock_tsc(void)
 {
 	return now_ns;
-}
-
-uint64_t clock_ns_from_tsc(uint64_t tsc)
-{
-	return tsc;
-}
-
-uint64_t clock_tsc_from_ns(uint64_t ns)
-{
-	return ns;
 }
 
 struct cpu *this_cpu(void)
@@ -207,22 +195,6 @@ void fake_machine_run(uint64_t ns)
 uint64_t fake_machine_interrupts(void)
 {
 	return sent;
-}
-
-void *heap_alloc(size_t bytes, enum frame_use use)
-{
-	(void)use;
-	return calloc(1, bytes);
-}
-
-void heap_free(void *object)
-{
-	free(object);
-}
-
-void watchdog_call(struct cpu *cpu)
-{
-	(void)cpu;
 }
 
 void panic(const char *format, ...)

@@ -54,17 +54,6 @@ void frame_free(hpa_t start, unsigned int order)
 	free(host_ptr(start));
 }
 
-void *heap_alloc(size_t bytes, enum frame_use use)
-{
-	(void)use;
-	return calloc(1, bytes);
-}
-
-void heap_free(void *object)
-{
-	free(object);
-}
-
 const uint8_t *fetched;
 int fetch_error;
 

@@ -61,30 +61,9 @@ bool cpu_idle(void)
 	return kicked;
 }
 
-void *heap_alloc(size_t bytes, enum frame_use use)
-{
-	(void)use;
-	return calloc(1, bytes);
-}
-
-void heap_free(void *memory)
-{
-	free(memory);
-}
-
 uint64_t clock_tsc(void)
 {
 	return now;
-}
-
-uint64_t clock_tsc_from_ns(uint64_t ns)
-{
-	return ns;
-}
-
-uint64_t clock_ns_from_tsc(uint64_t tsc)
-{
-	return tsc;
 }
 
 void timer_init(struct timer *timer, void (*expired)(struct timer *))

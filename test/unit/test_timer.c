@@ -49,25 +49,6 @@ uint64_t apic_timer_program(uint64_t deadline_tsc)
 	return programmed[current()];
 }
 
-uint64_t clock_tsc_from_ns(uint64_t ns)
-{
-	return ns;
-}
-
-void *heap_alloc(size_t bytes, enum frame_use use)
-{
-	(void)use;
-	return calloc(1, bytes);
-}
-
-static unsigned int watch_calls;
-
-void watchdog_call(struct cpu *cpu)
-{
-	cpu->unwatched = false;
-	watch_calls++;
-}
-
 void panic(const char *format, ...)
 {
 	fputs(format, stderr);
@@ -325,14 +306,12 @@ static void a_watcher_is_wanted_for_work_only(void **state)
 {
 	(void)state;
 	cpus[0].unwatched = true;
-	watch_calls = 0;
 	timers[0].watches = true;
 	timer_set(&timers[0], 1);
 	serve();
-	assert_int_equal(watch_calls, 0);
+	assert_true(cpus[0].unwatched);
 	timer_set(&timers[1], 1);
 	serve();
-	assert_int_equal(watch_calls, 1);
 	assert_false(cpus[0].unwatched);
 }
 

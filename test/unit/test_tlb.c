@@ -35,17 +35,6 @@ unsigned int cpu_count(void)
 	return CPUS;
 }
 
-void *heap_alloc(size_t bytes, enum frame_use use)
-{
-	(void)use;
-	return calloc(1, bytes);
-}
-
-void heap_free(void *object)
-{
-	free(object);
-}
-
 void cpu_poke(struct cpu *cpu)
 {
 	__atomic_store_n(&cpu->kick, 1, __ATOMIC_SEQ_CST);

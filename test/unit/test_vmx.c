@@ -69,12 +69,6 @@ struct cpu *this_cpu(void)
 	return here;
 }
 
-void *heap_alloc(size_t bytes, enum frame_use use)
-{
-	(void)use;
-	return calloc(1, bytes);
-}
-
 static uint64_t guest_pdptes[4];
 static gpa_t pdpte_address;
 static int pdpte_error;
