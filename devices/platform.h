@@ -11,7 +11,6 @@
 /* Interrupt lines, by ISA number. */
 #define IRQ_PIT 0
 #define IRQ_KEYBOARD 1
-#define IRQ_COM2 3
 #define IRQ_COM1 4
 #define IRQ_RTC 8
 #define IRQ_SCI 9 /* level-triggered, active high: say so in the MADT */
@@ -29,13 +28,10 @@
 #define PORT_SYSTEM_CONTROL_B 0x61
 #define PORT_KEYBOARD_COMMAND 0x64
 #define PORT_RTC 0x70
-#define PORT_POST 0x80
 #define PORT_SYSTEM_CONTROL_A 0x92
 #define PORT_PIC_SLAVE 0xa0
 #define PORT_SMI_COMMAND 0xb2
-#define PORT_IO_DELAY 0xed
 #define PORT_DEBUG_EXIT 0xf4
-#define PORT_COM2 0x2f8
 #define PORT_COM1 0x3f8
 #define PORT_ELCR 0x4d0
 #define PORT_PM1_EVENT 0x600

@@ -14,7 +14,6 @@
 #define IIR_TIMEOUT 0x0c
 #define LSR_FIFO_ERROR 0x80
 #define CHARACTER_ERRORS (UART_LSR_PE | UART_LSR_FE | UART_LSR_BI)
-#define LINE_ERRORS (UART_LSR_OE | CHARACTER_ERRORS)
 /* The other side is always there and ready. */
 #define MSR_CONNECTED (UART_MSR_DCD | UART_MSR_DSR | UART_MSR_CTS)
 #define MSR_LINES 0xf0

@@ -88,11 +88,6 @@ bool mitigation_is_on(enum mitigation which)
 	return modes[which] == MITIGATION_ON && mitigation_plan.parts[which].possible;
 }
 
-enum mitigation_mode mitigation_mode(enum mitigation which)
-{
-	return modes[which];
-}
-
 uint64_t mitigation_count(enum mitigation which)
 {
 	uint64_t sum = 0;

@@ -45,7 +45,6 @@ void mitigation_enter_domain(struct cpu *cpu, uint64_t domain);
  * that it takes up a vCPU. Boot CPU.
  */
 int mitigation_set(enum mitigation which, enum mitigation_mode mode) __must_check;
-enum mitigation_mode mitigation_mode(enum mitigation which);
 bool mitigation_is_on(enum mitigation which);
 /* How often, on all CPUs. */
 uint64_t mitigation_count(enum mitigation which);

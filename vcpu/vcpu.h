@@ -36,7 +36,6 @@ struct exit_record {
 struct vcpu_msrs {
 	uint64_t misc_enable;
 	uint64_t bios_sign;
-	uint64_t tsc_adjust;
 	uint64_t mtrr_def_type;
 	uint64_t mtrr_fixed[11];
 	uint64_t mtrr_variable[16];
