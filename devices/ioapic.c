@@ -58,6 +58,7 @@ static void send(struct ioapic *ioapic, unsigned int pin)
 		.logical = entry & ENTRY_LOGICAL,
 		.level = waits_for_end(entry),
 		.assert = true,
+		.tick = pin == IOAPIC_PIT_PIN,
 		.delivery = entry_delivery(entry),
 		.vector = entry,
 	};
@@ -102,6 +103,15 @@ static void ioapic_set_line(struct irqchip *irqchip, unsigned int gsi, bool leve
 	else if (gsi == IOAPIC_PIT_PIN || gsi >= IOAPIC_PINS)
 		return;
 	set_pin(ioapic, gsi, level);
+}
+
+static bool ioapic_tick_waits(struct irqchip *irqchip)
+{
+	struct ioapic *ioapic = container_of(irqchip, struct ioapic, irqchip);
+	uint64_t entry = ioapic->table[IOAPIC_PIT_PIN];
+
+	return !(entry & ENTRY_MASKED) && entry_delivery(entry) <= DELIVERY_LOWEST &&
+		lapic_any_requested(ioapic->device.vm, entry);
 }
 
 static void ioapic_end_of_interrupt(struct irqchip *irqchip, uint8_t vector)
@@ -217,7 +227,8 @@ int ioapic_create(struct vm *vm)
 	ioapic->device = (struct device){
 		.name = "ioapic", .reset = ioapic_reset, .destroy = ioapic_destroy };
 	ioapic->irqchip = (struct irqchip){ .set_line = ioapic_set_line,
-		.end_of_interrupt = ioapic_end_of_interrupt };
+		.end_of_interrupt = ioapic_end_of_interrupt,
+		.tick_waits = ioapic_tick_waits };
 	ioapic->region = (struct io_region){ .start = IOAPIC_BASE, .length = IOAPIC_BYTES,
 		.max_size = 4, .read = ioapic_read, .write = ioapic_write };
 	vm_add_device(vm, &ioapic->device);

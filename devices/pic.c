@@ -126,6 +126,21 @@ static void begin_service(struct pic *pic, struct pic_chip *chip, unsigned int i
 		chip->highest = (input + 1) & 7;
 }
 
+static bool pic_tick_waits(struct irqchip *irqchip)
+{
+	const struct pic *pic = container_of(irqchip, struct pic, irqchip);
+	const struct pic_chip *chip = &pic->chips[MASTER];
+
+	return chip->irr & ~chip->imr & BIT(IRQ_PIT);
+}
+
+/* After all else: the next one may come at once. */
+static void tell_of_tick(struct pic *pic, const struct pic_chip *chip, unsigned int input)
+{
+	if (chip == &pic->chips[MASTER] && input == IRQ_PIT)
+		vm_tick_taken(pic->device.vm);
+}
+
 static int pic_acknowledge(struct irqchip *irqchip)
 {
 	struct pic *pic = container_of(irqchip, struct pic, irqchip);
@@ -145,6 +160,7 @@ static int pic_acknowledge(struct irqchip *irqchip)
 			begin_service(pic, chip, input);
 	}
 	update(pic);
+	tell_of_tick(pic, chip, input);
 	return chip->vector_base | input;
 }
 
@@ -278,6 +294,7 @@ static uint8_t poll(struct pic *pic, struct pic_chip *chip)
 		return 0;
 	begin_service(pic, chip, input);
 	update(pic);
+	tell_of_tick(pic, chip, input);
 	return POLL_INTERRUPT | input;
 }
 
@@ -375,7 +392,8 @@ int pic_create(struct vm *vm)
 		return -ENOMEM;
 	pic->device = (struct device){ .name = "pic", .reset = pic_reset, .destroy = pic_destroy };
 	pic->irqchip = (struct irqchip){
-		.set_line = pic_set_line, .acknowledge = pic_acknowledge };
+		.set_line = pic_set_line, .acknowledge = pic_acknowledge,
+		.tick_waits = pic_tick_waits };
 	pic->regions[0] = (struct io_region){ .start = PORT_PIC_MASTER, .length = 2, .max_size = 1,
 		.read = master_read, .write = master_write };
 	pic->regions[1] = (struct io_region){ .start = PORT_PIC_SLAVE, .length = 2, .max_size = 1,

@@ -36,9 +36,9 @@ static uint64_t edges_until(const struct pit_channel *channel, uint64_t clocks)
 
 static void owe(struct pit *pit, uint64_t edges)
 {
-	uint64_t owed = pit->edges_owed + (edges - pit->edges_seen);
+	uint64_t period_ns = pit->channels[0].reload * NS_PER_SEC / PIT_HZ;
 
-	pit->edges_owed = MIN(owed, PIT_OWED_MAX);
+	ticks_owe(&pit->ticks, edges - pit->edges_seen, period_ns);
 	pit->edges_seen = edges;
 }
 
@@ -72,58 +72,70 @@ static uint64_t next_edge_tsc(const struct pit *pit)
 	return channel->start_tsc + pit_tsc_from_clocks(channel->reload + (channel->mode == 4));
 }
 
-static void schedule(struct pit *pit, uint64_t now, uint64_t interval_ns)
+static void schedule(struct pit *pit, uint64_t now)
 {
-	uint64_t soonest = now + clock_tsc_from_ns(interval_ns);
 	uint64_t next = next_edge_tsc(pit);
 
-	if (pit->edges_owed)
-		device_timer_set(&pit->edge, soonest);
+	if (pit->ticks.owed && pit->ticks.waiting)
+		device_timer_set(&pit->edge, now + clock_tsc_from_ns(PIT_LOOK_NS));
+	else if (pit->ticks.owed)
+		device_timer_set(&pit->edge, ticks_soonest_tsc(&pit->ticks));
 	else if (next)
-		device_timer_set(&pit->edge, next);
+		device_timer_set(&pit->edge, MAX(next, ticks_soonest_tsc(&pit->ticks)));
 	else
 		device_timer_stop(&pit->edge);
 }
 
-/* Has the guest left any trace of itself since this was last asked? Every exit is one. */
-static bool guest_shows_itself(struct pit *pit)
+/* Give the guest an edge that it is owed, if any. False: it is not listening. */
+static bool give_edge(struct pit *pit, uint64_t now)
 {
-	const struct vm *vm = pit->device.vm;
-	uint32_t exits = 0;
-	bool moved;
-
-	for (unsigned int i = 0; i < vm->vcpu_count; i++)
-		exits += __atomic_load_n(&vm->vcpus[i]->history_next, __ATOMIC_RELAXED);
-	moved = exits != pit->exits_seen;
-	pit->exits_seen = exits;
-	return moved;
+	if (!ticks_give(&pit->ticks, now))
+		return true;
+	vm_pulse_irq(pit->device.vm, IRQ_PIT);
+	if (vm_tick_waits(pit->device.vm))
+		return true;
+	ticks_forget(&pit->ticks);
+	return false;
 }
 
 static void edge_due(struct device_timer *timer)
 {
 	struct pit *pit = container_of(timer, struct pit, edge);
-	uint64_t now = clock_tsc();
-	uint64_t interval_ns = PIT_INTERVAL_MIN_NS, soonest;
+	uint64_t now = clock_tsc(), soonest;
 
-	if (!guest_shows_itself(pit))
-		interval_ns = PIT_INTERVAL_UNHEARD_NS;
-	soonest = now + clock_tsc_from_ns(interval_ns);
 	count_edges(pit, now);
-	if (pit->edges_owed) {
-		pit->edges_owed--;
-		vm_pulse_irq(pit->device.vm, IRQ_PIT);
+	if (pit->ticks.waiting && !vm_tick_waits(pit->device.vm))
+		ticks_taken(&pit->ticks);
+	if (give_edge(pit, now)) {
+		schedule(pit, now);
+		return;
 	}
-	schedule(pit, now, interval_ns);
+	schedule(pit, now);
+	soonest = now + clock_tsc_from_ns(PIT_INTERVAL_UNHEARD_NS);
 	if (device_timer_armed(timer) && timer->deadline_tsc < soonest)
 		device_timer_set(timer, soonest);
+}
+
+static void edge_taken(struct tick_source *source)
+{
+	struct pit *pit = container_of(source, struct pit, source);
+	uint64_t now = clock_tsc();
+
+	ticks_taken(&pit->ticks);
+	/* Else the timer is armed for the next edge. */
+	if (!pit->ticks.owed)
+		return;
+	count_edges(pit, now);
+	(void)give_edge(pit, now);
+	schedule(pit, now);
 }
 
 /* Channel 0 starts anew: what it owed belongs to its former programme. */
 static void restart_edges(struct pit *pit, uint64_t now)
 {
 	pit->edges_seen = 0;
-	pit->edges_owed = 0;
-	schedule(pit, now, PIT_INTERVAL_MIN_NS);
+	ticks_forget(&pit->ticks);
+	schedule(pit, now);
 }
 
 static void write_control(struct pit *pit, uint8_t value, uint64_t now)
@@ -225,7 +237,7 @@ static void pit_reset(struct device *device)
 		pit->channels[i].gate = i != 2;
 	}
 	pit->edges_seen = 0;
-	pit->edges_owed = 0;
+	ticks_forget(&pit->ticks);
 	pit->control = 0;
 }
 
@@ -249,8 +261,10 @@ int pit_create(struct vm *vm)
 		.read = pit_read, .write = pit_write };
 	pit->control_b = (struct io_region){ .start = PORT_SYSTEM_CONTROL_B, .length = 1,
 		.max_size = 1, .read = control_b_read, .write = control_b_write };
+	pit->source.taken = edge_taken;
 	device_timer_init(&pit->edge, vm, edge_due);
 	vm_add_device(vm, &pit->device);
+	vm->tick_source = &pit->source;
 	pit_reset(&pit->device);
 	error = io_bus_add(&vm->ports, &pit->ports);
 	return error ? error : io_bus_add(&vm->ports, &pit->control_b);

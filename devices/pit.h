@@ -3,21 +3,22 @@
  * The 8254 timer and port 0x61 (Intel 8254 data sheet). Counters are computed from the clock when
  * they are read; nothing ticks. Only channel 0's rising edges take a timer.
  *
- * Lost ticks: edges that pass while the host is busy elsewhere are made up for, up to
- * PIT_OWED_MAX, at intervals of at least PIT_INTERVAL_MIN_NS. The same interval bounds a guest
- * that programs a faster rate; it is PIT_INTERVAL_UNHEARD_NS for one that has made no exit since
- * the last edge: it has not taken that, perhaps because others have the CPU, and it is their time.
+ * Edges that come while the guest does not take them are owed to it (vcpu/ticks.h), until it
+ * programs channel 0 anew: it begins to count anew then. As long as one waits no timer is needed
+ * but to see, every PIT_LOOK_NS, whether it still does: a controller that is masked or programmed
+ * anew may have lost it. Where every controller masks the line nothing is owed, and edges come
+ * no faster than each PIT_INTERVAL_UNHEARD_NS.
  */
 #ifndef BALLAST_DEVICES_PIT_H
 #define BALLAST_DEVICES_PIT_H
 
 #include "devices/device_timer.h"
+#include "vcpu/ticks.h"
 
 #define PIT_HZ 1193182ULL
 #define PIT_CHANNELS 3
-#define PIT_INTERVAL_MIN_NS 100000ULL
 #define PIT_INTERVAL_UNHEARD_NS 1000000ULL
-#define PIT_OWED_MAX 100
+#define PIT_LOOK_NS 10000000ULL
 
 enum pit_access { PIT_ACCESS_LOW = 1, PIT_ACCESS_HIGH = 2, PIT_ACCESS_BOTH = 3 };
 
@@ -49,8 +50,8 @@ struct pit {
 	struct pit_channel channels[PIT_CHANNELS];
 	struct device_timer edge;                /* channel 0's next rising edge */
 	uint64_t edges_seen;                     /* of channel 0 since its start */
-	uint32_t edges_owed;                     /* seen and not yet delivered */
-	uint32_t exits_seen;                     /* of the VM, at the last edge */
+	struct ticks ticks;                      /* those seen */
+	struct tick_source source;               /* of vm.tick_source */
 	uint8_t control;                         /* port 0x61, what can be written */
 };
 

@@ -72,17 +72,32 @@ static uint64_t next_alarm_ns(const struct rtc *rtc, uint64_t after_ns)
 	return rtc_time_next_alarm(rtc->cmos, after_ns / NS_PER_SEC) * NS_PER_SEC;
 }
 
+/* Without its interrupt the flag says that there was a period; with it, each period counts. */
+static void sync_periodic(struct rtc *rtc, uint64_t seen_ns, uint64_t now_ns)
+{
+	uint64_t period = period_ns(rtc);
+	uint64_t count = period ? now_ns / period - seen_ns / period : 0;
+	uint8_t *c = &rtc->cmos[RTC_REG_C];
+
+	if (rtc->cmos[RTC_REG_B] & RTC_B_PIE) {
+		ticks_owe(&rtc->ticks, count, period);
+		if (ticks_give(&rtc->ticks, clock_tsc()))
+			*c |= RTC_C_PERIODIC;
+	} else if (count) {
+		*c |= RTC_C_PERIODIC;
+	}
+}
+
 /* Set the flags for what has happened since the last look. */
 static void sync_flags(struct rtc *rtc, uint64_t now_ns)
 {
-	uint64_t seen_ns = rtc->seen_ns, period = period_ns(rtc);
+	uint64_t seen_ns = rtc->seen_ns;
 	uint8_t *c = &rtc->cmos[RTC_REG_C];
 
 	rtc->seen_ns = now_ns;
-	if (now_ns <= seen_ns)
+	if (now_ns < seen_ns)
 		return;
-	if (period && now_ns / period != seen_ns / period)
-		*c |= RTC_C_PERIODIC;
+	sync_periodic(rtc, seen_ns, now_ns);
 	if (!updates_stopped(rtc) && now_ns / NS_PER_SEC != seen_ns / NS_PER_SEC) {
 		uint64_t alarm_ns = next_alarm_ns(rtc, seen_ns);
 
@@ -91,6 +106,13 @@ static void sync_flags(struct rtc *rtc, uint64_t now_ns)
 			*c |= RTC_C_ALARM;
 	}
 	update_line(rtc);
+}
+
+/* The guest counts anew. A flag that is set waits to be read all the same. */
+static void forget_ticks(struct rtc *rtc)
+{
+	ticks_forget(&rtc->ticks);
+	rtc->ticks.waiting = rtc->cmos[RTC_REG_C] & RTC_C_PERIODIC;
 }
 
 /* When the next event comes that is to interrupt, in guest time; 0: none. */
@@ -120,10 +142,12 @@ static uint64_t next_event_ns(const struct rtc *rtc, uint64_t now_ns)
 static void schedule(struct rtc *rtc, uint64_t now_ns)
 {
 	uint64_t next = next_event_ns(rtc, now_ns);
+	uint64_t at = next ? clock_tsc() + clock_tsc_from_ns(next - now_ns) + 1 : ~0ULL;
 
-	if (next)
-		device_timer_set(
-			&rtc->event, clock_tsc() + clock_tsc_from_ns(next - now_ns) + 1);
+	if (rtc->ticks.owed && !rtc->ticks.waiting)
+		at = MIN(at, ticks_soonest_tsc(&rtc->ticks));
+	if (at != ~0ULL)
+		device_timer_set(&rtc->event, at);
 	else
 		device_timer_stop(&rtc->event);
 }
@@ -164,6 +188,8 @@ static void write_register_a(struct rtc *rtc, uint8_t value, uint64_t now_ns)
 {
 	bool was_held = divider_held(rtc);
 
+	if ((value ^ rtc->cmos[RTC_REG_A]) & RTC_A_RATE)
+		forget_ticks(rtc);
 	rtc->cmos[RTC_REG_A] = value & ~RTC_A_UIP;
 	if (!was_held && divider_held(rtc)) {
 		rtc->frozen_ns = now_ns;
@@ -182,6 +208,8 @@ static void write_register_b(struct rtc *rtc, uint8_t value, uint64_t now_ns)
 
 	if (changed & value & RTC_B_SET)
 		refresh_time(rtc, now_ns);
+	if (changed & RTC_B_PIE)
+		forget_ticks(rtc);
 	if (value & RTC_B_SET)
 		value &= ~RTC_B_UIE;
 	rtc->cmos[RTC_REG_B] = value;
@@ -234,6 +262,7 @@ static uint8_t read_register_c(struct rtc *rtc, uint64_t now_ns)
 	sync_flags(rtc, now_ns);
 	value = rtc->cmos[RTC_REG_C];
 	rtc->cmos[RTC_REG_C] = 0;
+	ticks_taken(&rtc->ticks);
 	update_line(rtc);
 	schedule(rtc, now_ns);
 	return value;
@@ -313,6 +342,7 @@ static void rtc_reset(struct device *device)
 	rtc->cmos[RTC_REG_C] = 0;
 	rtc->cmos[RTC_REG_B] = REG_B_POWER_UP;
 	rtc->cmos[RTC_REG_D] = REG_D_VALID;
+	forget_ticks(rtc);
 	rtc->seen_ns = guest_now_ns(rtc);
 	store_memory_sizes(rtc);
 	update_line(rtc);

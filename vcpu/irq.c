@@ -25,6 +25,23 @@ void vm_pulse_irq(struct vm *vm, unsigned int gsi)
 	vm_set_irq(vm, gsi, false);
 }
 
+bool vm_tick_waits(struct vm *vm)
+{
+	for (size_t i = 0; i < vm->irqchip_count; i++) {
+		struct irqchip *chip = vm->irqchips[i];
+
+		if (chip->tick_waits && chip->tick_waits(chip))
+			return true;
+	}
+	return false;
+}
+
+void vm_tick_taken(struct vm *vm)
+{
+	if (vm->tick_source)
+		vm->tick_source->taken(vm->tick_source);
+}
+
 void vm_set_extint(struct vm *vm, bool level)
 {
 	struct vcpu *vcpu = vm->vcpus[0];

@@ -107,6 +107,21 @@ void lapic_set_irr(struct lapic *lapic, uint8_t vector, bool level)
 	vcpu_request(lapic->vcpu, REQUEST_EVENTS);
 }
 
+void lapic_expect_tick(struct lapic *lapic, uint8_t vector)
+{
+	__atomic_store_n(&lapic->tick_vector, vector, __ATOMIC_RELAXED);
+	__atomic_fetch_or(&lapic->on_accept, ON_ACCEPT_TICK, __ATOMIC_RELEASE);
+}
+
+bool lapic_any_requested(const struct vm *vm, uint8_t vector)
+{
+	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
+		if (lapic_load_word(&vm->vcpus[i]->lapic->irr[WORD(vector)]) & MASK(vector))
+			return true;
+	}
+	return false;
+}
+
 static void broadcast_end(struct vm *vm, uint8_t vector)
 {
 	spin_lock(&vm->lock);
@@ -179,16 +194,33 @@ static __attribute__((noinline)) void offer_eoi(struct lapic *lapic, uint8_t vec
 		pv_eoi_offer(lapic);
 }
 
+static __attribute__((noinline)) void do_on_accept(struct lapic *lapic, uint8_t vector)
+{
+	struct vm *vm = lapic->vcpu->vm;
+	uint32_t what = __atomic_load_n(&lapic->on_accept, __ATOMIC_ACQUIRE);
+
+	if (what & ON_ACCEPT_TIMER)
+		lapic_timer_go_on(lapic);
+	if (!(what & ON_ACCEPT_TICK) ||
+		vector != __atomic_load_n(&lapic->tick_vector, __ATOMIC_RELAXED))
+		return;
+	spin_lock(&vm->lock);
+	__atomic_fetch_and(&lapic->on_accept, ~ON_ACCEPT_TICK, __ATOMIC_RELAXED);
+	vm_tick_taken(vm);
+	spin_unlock(&vm->lock);
+}
+
 void lapic_accept(struct vcpu *vcpu, uint8_t vector)
 {
 	struct lapic *lapic = vcpu->lapic;
 
 	__atomic_fetch_and(&lapic->irr[WORD(vector)], ~MASK(vector), __ATOMIC_RELAXED);
 	lapic->isr[WORD(vector)] |= MASK(vector);
-	if (unlikely(lapic->timer_held))
-		lapic_timer_go_on(lapic);
 	/* Only a higher class than what is in service gets here. */
 	__atomic_store_n(&lapic->in_service, vector, __ATOMIC_RELAXED);
+	/* It may request the same vector again. */
+	if (unlikely(__atomic_load_n(&lapic->on_accept, __ATOMIC_RELAXED)))
+		do_on_accept(lapic, vector);
 	if (unlikely(pv_record_enabled(&vcpu->pv.eoi)))
 		offer_eoi(lapic, vector);
 }

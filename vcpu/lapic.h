@@ -35,6 +35,7 @@ struct apic_message {
 	bool logical;
 	bool level;            /* trigger mode: sets TMR, EOI is broadcast to the IOAPICs */
 	bool assert;           /* of a level message: INIT de-assert is false */
+	bool tick;             /* vm_tick_taken() is to be called when a vCPU takes it */
 	enum lapic_delivery delivery;
 	uint8_t vector;
 };
@@ -48,9 +49,13 @@ void lapic_reset(struct vcpu *vcpu, bool init);
 /* Route a message to all vCPUs it addresses. Any CPU; takes no lock but the targets' requests. */
 void lapic_deliver(struct vm *vm, const struct apic_message *message);
 
+/* Does any vCPU of the VM have this vector requested, and not yet taken? Any CPU. */
+bool lapic_any_requested(const struct vm *vm, uint8_t vector);
+
 /*
  * The highest-priority vector that may be delivered now, given IRR, ISR and TPR, or -1. The
- * caller has made REG_TPR valid. lapic_accept() then moves it from IRR to ISR.
+ * caller has made REG_TPR valid. lapic_accept() then moves it from IRR to ISR; without vm.lock,
+ * which it takes if the vector is a tick's.
  */
 int lapic_pending_vector(struct vcpu *vcpu);
 void lapic_accept(struct vcpu *vcpu, uint8_t vector);

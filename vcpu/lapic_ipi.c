@@ -60,10 +60,13 @@ static void receive_vector(struct lapic *lapic, const struct apic_message *messa
 {
 	if (!lapic_software_enabled(lapic))
 		return;
-	if (message->vector < LAPIC_FIRST_VECTOR)
+	if (message->vector < LAPIC_FIRST_VECTOR) {
 		lapic_error(lapic, ESR_RECEIVE_ILLEGAL);
-	else
-		lapic_set_irr(lapic, message->vector, message->level);
+		return;
+	}
+	if (message->tick)
+		lapic_expect_tick(lapic, message->vector);
+	lapic_set_irr(lapic, message->vector, message->level);
 }
 
 static void receive(struct lapic *lapic, const struct apic_message *message)

@@ -67,12 +67,18 @@ enum lapic_lvt {
 #define ESR_RECEIVE_ILLEGAL 0x40U
 #define ESR_ILLEGAL_REGISTER 0x80U
 
+/* What is to be done when the vCPU accepts an interrupt. */
+#define ON_ACCEPT_TIMER BIT(0) /* the periodic timer was held: see lapic_timer.c */
+#define ON_ACCEPT_TICK BIT(1)  /* if it is `tick_vector`: vm_tick_taken() */
+
 struct lapic {
 	struct vcpu *vcpu;                 /* [I] */
 	uint64_t irr[LAPIC_VECTOR_WORDS];  /* [a] */
 	uint64_t tmr[LAPIC_VECTOR_WORDS];  /* [a] */
 	uint64_t isr[LAPIC_VECTOR_WORDS];
 	int32_t in_service;                /* [a] highest vector in ISR, or -1 */
+	uint32_t on_accept;                /* [a] ON_ACCEPT_... */
+	uint8_t tick_vector;               /* [a] */
 	bool eoi_offered;                  /* [a] the guest may end that one without an exit */
 	uint32_t base_flags;               /* [a] APIC_BASE_... */
 	uint64_t base_address;
@@ -90,7 +96,6 @@ struct lapic {
 	uint32_t timer_divide;             /* the register */
 	uint8_t timer_shift;               /* log2 of the divisor */
 	uint64_t timer_expiry_tsc;         /* one-shot, periodic: host TSC; 0 when stopped */
-	bool timer_held;                   /* periodic: it need not expire now; see lapic_timer.c */
 	uint64_t timer_deadline;           /* TSC-deadline mode: the MSR */
 };
 
@@ -131,6 +136,8 @@ static inline void lapic_store(uint32_t *field, uint32_t value)
 void lapic_clear(struct lapic *lapic);
 /* Request a vector; any CPU. `vector` is legal. */
 void lapic_set_irr(struct lapic *lapic, uint8_t vector, bool level);
+/* The next request of this vector is a tick's; any CPU. */
+void lapic_expect_tick(struct lapic *lapic, uint8_t vector);
 /* Look again for something to deliver if IRR has anything. */
 void lapic_reconsider(struct lapic *lapic);
 uint8_t lapic_ppr(struct lapic *lapic);
@@ -150,7 +157,7 @@ void lapic_timer_write_initial(struct lapic *lapic, uint32_t count);
 void lapic_timer_write_divide(struct lapic *lapic, uint32_t value);
 /* The LVT entry is about to change to this. */
 void lapic_timer_write_lvt(struct lapic *lapic, uint32_t value);
-/* It was held, and the guest has taken what waited: from the next period on it expires again. */
+/* It was held, and the guest has taken an interrupt. */
 void lapic_timer_go_on(struct lapic *lapic);
 uint32_t lapic_timer_current(const struct lapic *lapic);
 uint64_t lapic_timer_read_deadline(const struct lapic *lapic);

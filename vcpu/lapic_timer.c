@@ -7,8 +7,12 @@
  * A periodic timer that the guest does not listen to, because its last interrupt still waits or it
  * is masked, is held: no timer of the host is armed until the guest takes the interrupt or writes
  * the LVT. What a vCPU asked for would otherwise cost others their time while it does not run.
+ * Interrupts that came due meanwhile are owed to a guest that does not mask them, for it may count
+ * them (vcpu/ticks.h): the expiry stands at the first of them.
  */
 #include "vcpu/lapic_state.h"
+
+#include "vcpu/ticks.h"
 
 /* Periodic interrupts come no faster: each costs the host a timer interrupt. */
 #define SHORTEST_PERIOD_NS 50000
@@ -35,9 +39,25 @@ static void cancel(struct lapic *lapic)
 		timer_cancel(&lapic->timer);
 }
 
+static bool is_held(const struct lapic *lapic)
+{
+	return __atomic_load_n(&lapic->on_accept, __ATOMIC_RELAXED) & ON_ACCEPT_TIMER;
+}
+
+static void hold(struct lapic *lapic)
+{
+	__atomic_fetch_or(&lapic->on_accept, ON_ACCEPT_TIMER, __ATOMIC_RELAXED);
+}
+
+static void release(struct lapic *lapic)
+{
+	if (is_held(lapic))
+		__atomic_fetch_and(&lapic->on_accept, ~ON_ACCEPT_TIMER, __ATOMIC_RELAXED);
+}
+
 static void arm(struct lapic *lapic, uint64_t expiry_tsc)
 {
-	lapic->timer_held = false;
+	release(lapic);
 	lapic->timer_expiry_tsc = expiry_tsc;
 	timer_set(&lapic->timer, expiry_tsc);
 }
@@ -51,19 +71,44 @@ void lapic_timer_stop(struct lapic *lapic)
 	timer_cancel(&lapic->timer);
 	lapic->timer_expiry_tsc = 0;
 	lapic->timer_deadline = 0;
-	lapic->timer_held = false;
+	release(lapic);
 }
 
-/* Periods that have passed altogether while the CPU was busy are one interrupt. */
+/* What was owed is forgotten; the rhythm stays. */
 static void arm_next_period(struct lapic *lapic)
 {
 	uint64_t period = period_tsc(lapic);
 	uint64_t now = clock_tsc();
-	uint64_t expiry = lapic->timer_expiry_tsc + period;
+	uint64_t expiry = lapic->timer_expiry_tsc;
 
 	if (expiry <= now)
 		expiry += ((now - expiry) / period + 1) * period;
 	arm(lapic, expiry);
+}
+
+/* The oldest of them are forgotten. */
+static void bound_owed(struct lapic *lapic, uint64_t now)
+{
+	uint64_t period = period_tsc(lapic);
+	uint64_t owed = (now - lapic->timer_expiry_tsc) / period;
+	uint64_t most = ticks_owed_max(clock_ns_from_tsc(period));
+
+	if (owed > most)
+		lapic->timer_expiry_tsc += (owed - most) * period;
+}
+
+/* The interrupt that is due is given to a guest that listens; the next one may be due as well. */
+static void give(struct lapic *lapic)
+{
+	uint64_t now = clock_tsc();
+
+	bound_owed(lapic, now);
+	lapic->timer_expiry_tsc += period_tsc(lapic);
+	if (lapic->timer_expiry_tsc <= now)
+		hold(lapic);
+	else
+		arm(lapic, lapic->timer_expiry_tsc);
+	lapic_local_interrupt(lapic, LVT_TIMER);
 }
 
 /* Would another interrupt of the timer be news to the guest? */
@@ -78,7 +123,10 @@ static bool listens(const struct lapic *lapic)
 
 void lapic_timer_go_on(struct lapic *lapic)
 {
-	arm_next_period(lapic);
+	if (lapic->lvt[LVT_TIMER] & LVT_MASKED)
+		arm_next_period(lapic);
+	else if (listens(lapic))
+		give(lapic);
 }
 
 /* Runs on the vCPU's own CPU: that is where the timer was armed. */
@@ -90,10 +138,11 @@ static void expired(struct timer *timer)
 		lapic->timer_deadline = 0;
 	else if (timer_mode(lapic) != LVT_TIMER_PERIODIC)
 		lapic->timer_expiry_tsc = 0;
-	else if (listens(lapic))
-		arm_next_period(lapic);
-	else
-		lapic->timer_held = true;
+	else if (listens(lapic)) {
+		give(lapic);
+		return;
+	} else
+		hold(lapic);
 	lapic_local_interrupt(lapic, LVT_TIMER);
 }
 
@@ -154,8 +203,8 @@ void lapic_timer_write_lvt(struct lapic *lapic, uint32_t value)
 	/* From or to TSC-deadline mode disarms; one-shot and periodic share the count. */
 	if (changed & LVT_TIMER_DEADLINE)
 		lapic_timer_stop(lapic);
-	else if (lapic->timer_held)
-		lapic_timer_go_on(lapic);
+	else if (is_held(lapic))
+		arm_next_period(lapic);
 }
 
 uint64_t lapic_timer_read_deadline(const struct lapic *lapic)
@@ -207,6 +256,6 @@ void lapic_timer_follow(struct vcpu *vcpu)
 	timer_cancel(&lapic->timer);
 	if (lapic->timer_deadline)
 		arm_deadline(lapic);
-	else if (lapic->timer_expiry_tsc && !lapic->timer_held)
+	else if (lapic->timer_expiry_tsc && !is_held(lapic))
 		arm(lapic, lapic->timer_expiry_tsc);
 }

@@ -61,5 +61,6 @@ set(VCPU_LAPIC_SOURCES
 	vcpu/lapic_regs.c
 	vcpu/lapic_timer.c
 	vcpu/pv_eoi.c
-	vcpu/pv_record.c)
+	vcpu/pv_record.c
+	vcpu/ticks.c)
 list(APPEND VCPU_SOURCES ${VCPU_LAPIC_SOURCES})

@@ -60,6 +60,14 @@ struct irqchip {
 	void (*end_of_interrupt)(struct irqchip *chip, uint8_t vector);
 	/* INTA cycle: the vector, or -1 when nothing is waiting. Under vm.lock. NULL: not a PIC. */
 	int (*acknowledge)(struct irqchip *chip);
+	/* Does an edge of ISA interrupt 0 wait for a vCPU? Under vm.lock. NULL: never. */
+	bool (*tick_waits)(struct irqchip *chip);
+};
+
+/* The device whose edges the guest counts, of ISA interrupt 0; embedded in it. */
+struct tick_source {
+	/* A vCPU has taken an edge. Under vm.lock, from anywhere but within vm_pulse_irq(). */
+	void (*taken)(struct tick_source *source);
 };
 
 struct vm {
@@ -75,6 +83,7 @@ struct vm {
 	uint32_t io_in_flight;                 /* [a] see vm_io_begin(); vcpu/work.c */
 	struct irqchip *irqchips[VM_MAX_IRQCHIPS]; /* [I] */
 	size_t irqchip_count;
+	struct tick_source *tick_source;       /* [I] once running; NULL: none */
 	struct vcpu *vcpus[VM_MAX_VCPUS];      /* [I] */
 	unsigned int vcpu_count;               /* [I] */
 	struct cpuid_table *cpuid;             /* [I] what CPUID says here */
@@ -128,6 +137,10 @@ int vm_add_irqchip(struct vm *vm, struct irqchip *chip) __must_check;
 void vm_set_irq(struct vm *vm, unsigned int gsi, bool level);
 /* A rising edge and its end. Under vm.lock. */
 void vm_pulse_irq(struct vm *vm, unsigned int gsi);
+/* Does an edge of ISA interrupt 0 wait for a vCPU to take it? Under vm.lock. */
+bool vm_tick_waits(struct vm *vm);
+/* A vCPU has taken one. Under vm.lock. */
+void vm_tick_taken(struct vm *vm);
 /* The PIC's output to LINT0 of the boot vCPU. Under vm.lock. */
 void vm_set_extint(struct vm *vm, bool level);
 

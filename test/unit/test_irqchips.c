@@ -451,6 +451,77 @@ static void other_delivery_modes_reach_the_lapic(void **state)
 	assert_int_equal(lapic_read32(0, 0x280), 0x40);
 }
 
+static unsigned int ticks_taken_by_vcpus;
+
+static void count_tick(struct tick_source *source)
+{
+	(void)source;
+	ticks_taken_by_vcpus++;
+	/* The next one at once, as one that makes up for lost time does. */
+	if (ticks_taken_by_vcpus % 3)
+		vm_pulse_irq(&pc.vm, IRQ_PIT);
+}
+
+static bool tick_waits(void)
+{
+	bool waits;
+
+	PC_LOCKED(waits = vm_tick_waits(&pc.vm));
+	return waits;
+}
+
+/* Who counts the timer's interrupts is told of each that a vCPU takes, by whichever way. */
+static void ticks_are_told_of(void **state)
+{
+	static struct tick_source source = { .taken = count_tick };
+
+	(void)state;
+	pc.vm.tick_source = &source;
+	ticks_taken_by_vcpus = 0;
+	init_pics(1);
+	assert_false(tick_waits());
+	pulse(IRQ_PIT);
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_true(tick_waits());
+		assert_int_equal(pc_take_interrupt(0), 0x30);
+		assert_int_equal(ticks_taken_by_vcpus, i + 1);
+		outb(0x20, 0x60);
+	}
+	assert_false(tick_waits());
+	/* What is masked meanwhile is not going to be taken. */
+	pulse(IRQ_PIT);
+	outb(0x21, 0xff);
+	assert_false(tick_waits());
+	outb(0x21, 0xfe);
+	outb(0x20, POLL);
+	assert_int_equal(inb(0x20), 0x80);
+	outb(0x20, 0x60);
+	outb(0x21, 0xff);
+	assert_int_equal(ticks_taken_by_vcpus, 4);
+	/* The IOAPIC's; others' interrupts are no ticks. */
+	enable_lapics();
+	route(IOAPIC_PIT_PIN, 0x42, 1);
+	route(4, 0x43, 1);
+	pulse(4);
+	pulse(IRQ_PIT);
+	assert_int_equal(pc_take_interrupt(1), 0x43);
+	lapic_write32(1, 0xb0, 0);
+	for (unsigned int i = 4; i < 6; i++) {
+		assert_true(tick_waits());
+		assert_int_equal(ticks_taken_by_vcpus, i);
+		assert_int_equal(pc_take_interrupt(1), 0x42);
+		lapic_write32(1, 0xb0, 0);
+	}
+	assert_int_equal(ticks_taken_by_vcpus, 6);
+	assert_false(tick_waits());
+	pulse(IRQ_PIT);
+	route(IOAPIC_PIT_PIN, IO_MASKED | 0x42, 1);
+	assert_false(tick_waits());
+	lapic_reset(&pc.vcpus[1], true);
+	route(IOAPIC_PIT_PIN, 0x42, 1);
+	assert_false(tick_waits());
+}
+
 static void byte_accesses_to_the_ioapic(void **state)
 {
 	(void)state;
@@ -487,6 +558,7 @@ int main(void)
 		TEST(levels_wait_for_their_end),
 		TEST(the_eoi_register_ends_too),
 		TEST(other_delivery_modes_reach_the_lapic),
+		TEST(ticks_are_told_of),
 		TEST(byte_accesses_to_the_ioapic),
 	};
 

@@ -253,6 +253,49 @@ static void periodic_rates(void **state)
 	assert_int_equal(edges, 0);
 }
 
+/* Read register C for each interrupt as it comes, for so long; how often. */
+static unsigned int count_periodic(uint64_t ns)
+{
+	unsigned int count = 0;
+
+	for (uint64_t at = 0; at < ns; at += 10 * NS_PER_US) {
+		if (line && (get(RTC_REG_C) & RTC_C_PERIODIC))
+			count++;
+		fake_clock_advance(10 * NS_PER_US);
+	}
+	return count;
+}
+
+/* The guest has a quarter of its CPU. */
+static void no_periodic_interrupt_is_lost(void **state)
+{
+	unsigned int count = 0, before;
+
+	(void)state;
+	put(RTC_REG_B, 0x42);
+	get(RTC_REG_C);
+	for (unsigned int turn = 0; turn < 250; turn++) {
+		fake_clock_advance(30 * NS_PER_MS);
+		count += count_periodic(10 * NS_PER_MS);
+	}
+	assert_in_range(count, 10 * 1024 - 11, 10 * 1024 + 1);
+	/* Nothing is spent on one that does not answer, and what it is owed has a bound. */
+	before = fake_clock_expiries();
+	fake_clock_advance(100 * TICKS_OWED_NS);
+	assert_in_range(fake_clock_expiries() - before, 0, 2);
+	assert_in_range(count_periodic(TICKS_OWED_NS / 4), 4000 + 1024, 4000 + 1024 + 2);
+	/* Another rate: counted anew. */
+	fake_clock_advance(NS_PER_SEC);
+	put(RTC_REG_A, 0x2f);
+	assert_in_range(count_periodic(4 * NS_PER_SEC), 8, 9);
+	/* Disabled and enabled: likewise. */
+	fake_clock_advance(4 * NS_PER_SEC);
+	put(RTC_REG_B, 0x02);
+	get(RTC_REG_C);
+	put(RTC_REG_B, 0x42);
+	assert_in_range(count_periodic(4 * NS_PER_SEC), 8, 9);
+}
+
 static void the_alarm_rings(void **state)
 {
 	(void)state;
@@ -381,6 +424,7 @@ int main(void)
 		TEST(uip_announces_each_update),
 		TEST(update_interrupts_each_second),
 		TEST(periodic_rates),
+		TEST(no_periodic_interrupt_is_lost),
 		TEST(the_alarm_rings),
 		TEST(setting_the_time_as_linux_does),
 		TEST(set_clears_the_update_interrupt),
