@@ -14,7 +14,10 @@ struct virtio_net_options {
 	uint64_t rate_bytes;   /* a second, that it may send; 0: no limit */
 };
 
-/* Plugged into `net` from now until the VM is destroyed. As virtio_add(). Boot CPU. */
+/*
+ * Plugged into `net` from now until the VM is destroyed. As virtio_add(), and net_plug(): when that
+ * refuses, nothing has been made. Boot CPU.
+ */
 int virtio_net_create(struct vm *vm, struct pci *pci, struct net_switch *net,
 	const struct virtio_net_options *options, struct virtio_net **out) __must_check;
 struct net_port *virtio_net_port(struct virtio_net *nic);

@@ -365,7 +365,7 @@ void ring_unpop(struct virtio_ring *ring)
 	ring->next_available--;
 }
 
-void ring_push(struct virtio_ring *ring, uint16_t head, uint32_t written)
+void ring_put(struct virtio_ring *ring, uint16_t head, uint32_t written)
 {
 	uint32_t at = RING_OFFSET + USED_ELEMENT_BYTES * (ring->next_used & (ring->size - 1));
 
@@ -374,8 +374,27 @@ void ring_push(struct virtio_ring *ring, uint16_t head, uint32_t written)
 	store_used32(ring, at, head);
 	store_used32(ring, at + sizeof(uint32_t), written);
 	ring->next_used++;
-	/* Released after the element, and after what was written to the chain's memory. */
+}
+
+void ring_publish(struct virtio_ring *ring)
+{
+	if (unlikely(!usable(ring)) || ring->published == ring->next_used)
+		return;
+	ring->published = ring->next_used;
+	/* Released after the elements, and after what was written to the chains' memory. */
 	store_used16(ring, INDEX_OFFSET, ring->next_used);
+}
+
+void ring_push(struct virtio_ring *ring, uint16_t head, uint32_t written)
+{
+	ring_put(ring, head, written);
+	ring_publish(ring);
+}
+
+void ring_take_back(struct virtio_ring *ring)
+{
+	ring->next_available -= (uint16_t)(ring->next_used - ring->published);
+	ring->next_used = ring->published;
 }
 
 bool ring_needs_signal(struct virtio_ring *ring)

@@ -42,6 +42,7 @@ struct virtio_ring {
 	bool broken;
 	uint16_t next_available;     /* free-running, as the indices in the ring are */
 	uint16_t next_used;
+	uint16_t published;          /* next_used as the driver knows it */
 	uint16_t signalled;          /* next_used when ring_needs_signal() was last asked */
 	uint16_t seen_available;     /* the driver's index when it was last read */
 	bool silenced;               /* the driver has been told not to notify */
@@ -87,6 +88,14 @@ int ring_pop(struct virtio_ring *ring, struct virtio_chain *chain) __must_check;
 void ring_unpop(struct virtio_ring *ring);
 /* Give a chain back; `written` bytes from the start of its writable part have been. */
 void ring_push(struct virtio_ring *ring, uint16_t head, uint32_t written);
+/*
+ * The same in two steps, for several chains that belong together: the driver sees none of those
+ * that were put before all are published. Taken back, all that were popped and put since then will
+ * be popped again; what the device wrote to them is undefined.
+ */
+void ring_put(struct virtio_ring *ring, uint16_t head, uint32_t written);
+void ring_publish(struct virtio_ring *ring);
+void ring_take_back(struct virtio_ring *ring);
 /* Has the driver asked to be interrupted for what was pushed since the last call? */
 bool ring_needs_signal(struct virtio_ring *ring);
 /*
