@@ -89,6 +89,7 @@ struct net_port {
 	bool uplink;                    /* [I] net_nic_register() sets it, and any_source */
 	bool any_source;                /* [I] others' addresses come from there, and are learned */
 	bool any_destination;           /* [a] promiscuous: gets what is for nobody it knows */
+	bool down;                      /* [a] nobody is there: nothing is queued, all is dropped */
 	/* What a receiver can do itself; the switch does the rest before it queues a packet. */
 	bool takes_checksum, takes_segments; /* [a] segments: TCP's over IPv4 and IPv6 */
 	uint64_t rate_bytes;            /* [a] a second, that it may send; 0: no limit */

@@ -38,7 +38,8 @@ bool net_port_pay(struct net_port *port, uint32_t bytes)
 /* Under the port's lock. */
 static bool has_room(const struct net_port *port, uint32_t memory)
 {
-	return port->count < NET_PORT_QUEUE && port->queued_bytes + memory <= NET_QUEUE_BYTES;
+	return port->count < NET_PORT_QUEUE && port->queued_bytes + memory <= NET_QUEUE_BYTES &&
+	       !__atomic_load_n(&port->down, __ATOMIC_RELAXED);
 }
 
 void net_port_queue(struct net_port *port, struct net_packet *const *packets, unsigned int count)
