@@ -92,7 +92,7 @@ bool disk_lab_mastering(void)
 
 static char registers; /* only its address is used */
 
-volatile void *host_pci_map_bar(const struct host_pci_device *pci, unsigned int bar, uint64_t *bytes)
+volatile void *host_pci_map_bar(struct host_pci_device *pci, unsigned int bar, uint64_t *bytes)
 {
 	assert(pci == &function);
 	*bytes = model->bar_bytes;
