@@ -89,8 +89,8 @@ unsigned int pci_add_capability(struct pci_function *function, uint8_t id, unsig
 int pci_add_bar(struct pci *pci, struct pci_function *function, unsigned int index, bool ports)
 	__must_check;
 /*
- * Plug the function in where function->devfn says, or in the first free slot for
- * PCI_ANY_SLOT; it decodes at once, as firmware leaves it. -EEXIST when its place is taken, -ENOSPC.
+ * Plug the function in where function->devfn says, or in the first free slot for PCI_ANY_SLOT; it
+ * decodes at once, as firmware leaves it. -EEXIST when its place is taken, -ENOSPC.
  */
 int pci_add(struct pci *pci, struct pci_function *function) __must_check;
 /* Back to power-up. The device forgets what it asked for by interrupt. */

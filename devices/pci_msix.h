@@ -38,7 +38,7 @@ void pci_msix_written(struct pci_msix *msix, unsigned int offset, unsigned int s
 
 /* Does the function interrupt by messages, not by its pin? */
 bool pci_msix_enabled(const struct pci_msix *msix);
-/* Interrupt now, or when what is masked is no longer. Nothing beyond `count`, or when not enabled. */
+/* Interrupt now, or when what is masked is no longer; nothing beyond `count` or when disabled. */
 void pci_msix_send(struct pci_msix *msix, unsigned int vector);
 
 /* Accesses to the BAR, relative to the table and the pending bits. `size` is at most 4. */

@@ -107,7 +107,7 @@ void virtio_end(struct virtio_device *device);
  */
 void virtio_write_status(struct virtio_device *device, uint8_t status);
 void virtio_enable_queue(struct virtio_device *device, unsigned int queue);
-/* Nothing happens for a queue that is not there or not enabled, nor for a device that is not live. */
+/* Nothing happens for a queue that is not there or not enabled, nor when the device is not live. */
 void virtio_notify(struct virtio_device *device, unsigned int queue);
 
 #endif

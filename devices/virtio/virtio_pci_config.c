@@ -91,7 +91,8 @@ static void write_features(struct virtio_pci *transport, uint32_t value)
 	if (transport->driver_feature_select >= 2 || device->resetting ||
 		(device->status & VIRTIO_CONFIG_S_FEATURES_OK))
 		return;
-	device->accepted = (device->accepted & ~(0xffffffffULL << shift)) | (uint64_t)value << shift;
+	device->accepted &= ~(0xffffffffULL << shift);
+	device->accepted |= (uint64_t)value << shift;
 }
 
 /* What there is no vector for reads back as none, which tells the driver. */
