@@ -29,8 +29,14 @@ set(efi_cold ${MGMT_SOURCES} ${BOOT_SOURCES}
 	devices/virtio/virtio_pci_config.c
 	host/acpi.c
 	host/backtrace.c
+	host/block/ahci_init.c
+	host/block/ahci_port.c
 	host/block/init.c
+	host/block/nvme_control.c
+	host/block/nvme_init.c
 	host/block/overlay_commit.c
+	host/block/partition.c
+	host/block/partition_device.c
 	host/clock.c
 	host/cpu.c
 	host/descriptor.c

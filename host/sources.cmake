@@ -3,12 +3,21 @@ set(HOST_SOURCES
 	host/acpi.c
 	host/apic.c
 	host/backtrace.c
+	host/block/ahci.c
+	host/block/ahci_init.c
+	host/block/ahci_port.c
 	host/block/block.c
+	host/block/disk_queue.c
 	host/block/image.c
 	host/block/init.c
+	host/block/nvme.c
+	host/block/nvme_control.c
+	host/block/nvme_init.c
 	host/block/overlay.c
 	host/block/overlay_commit.c
 	host/block/overlay_map.c
+	host/block/partition.c
+	host/block/partition_device.c
 	host/block/segments.c
 	host/clock.c
 	host/cpu.c

@@ -129,3 +129,7 @@ ballast_system_test(wakes-smp bochs-vmx)
 # The image that is released.
 add_test(NAME image COMMAND ${PYTHON} ${CMAKE_SOURCE_DIR}/test/tools/check-image ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
 set_tests_properties(image PROPERTIES LABELS build TIMEOUT 600)
+
+# The tool that judges what is left of a disk after the power failed.
+add_test(NAME crash-selftest COMMAND ${PYTHON} ${CMAKE_SOURCE_DIR}/test/system/selftest_crash.py)
+set_tests_properties(crash-selftest PROPERTIES LABELS unit TIMEOUT 120)
