@@ -161,6 +161,12 @@ static bool any_armed(void)
 	return armed;
 }
 
+static void kick_all(void)
+{
+	for (unsigned int id = 0; id < CPUS; id++)
+		cpu_kick(cpu_by_id(id));
+}
+
 static void run(struct cpu *cpu)
 {
 	(void)cpu;
@@ -185,10 +191,11 @@ static void run(struct cpu *cpu)
 	}
 	/* Whatever is still armed is due in a moment: a CPU that forgets it halts for ever. */
 	__atomic_fetch_add(&stopped, 1, __ATOMIC_SEQ_CST);
+	/* One may halt for a timer that was gone before it halted: nobody kicks it from now on. */
+	kick_all();
 	while (load(&stopped) < CPUS || any_armed())
 		cpu_idle();
-	for (unsigned int id = 0; id < CPUS; id++)
-		cpu_kick(cpu_by_id(id));
+	kick_all();
 }
 
 /* One that was armed last at any time fires after that, unless it was cancelled. */
