@@ -21,5 +21,7 @@ set(DEVICES_SOURCES
 	devices/virtio/virtio_pci.c
 	devices/virtio/virtio_pci_config.c)
 # The virtio devices themselves, which stand on disks, networks and the like.
-set(VIRTIO_DEVICE_SOURCES)
+set(VIRTIO_DEVICE_SOURCES
+	devices/virtio/console.c
+	devices/virtio/rng.c)
 list(APPEND DEVICES_SOURCES ${VIRTIO_DEVICE_SOURCES})

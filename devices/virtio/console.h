@@ -24,7 +24,10 @@ struct virtio_console_port {
 /* `ports` stay the caller's and live as long as the VM. As virtio_add(). */
 int virtio_console_create(struct vm *vm, struct pci *pci, struct virtio_console_port *ports,
 	unsigned int count, struct virtio_console **out) __must_check;
-/* Bytes for the guest; how many it had room for. */
+/*
+ * Bytes for the guest; how many it had room for. All of them, which vanish, when nobody there uses
+ * the port.
+ */
 size_t virtio_console_input(struct virtio_console *console, unsigned int port,
 	const uint8_t *bytes, size_t count);
 void virtio_console_output_ready(struct virtio_console *console, unsigned int port);
