@@ -53,6 +53,16 @@ typedef uint64_t hpa_t; /* host physical */
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
+/* How many bits are ones. There is no libgcc here, whose help the compiler's own would ask for. */
+static inline unsigned int bit_count(uint64_t value)
+{
+	unsigned int count = 0;
+
+	for (; value; value &= value - 1)
+		count++;
+	return count;
+}
+
 /* True when a + b does not fit 64 bits; the sum is stored either way. */
 static inline bool add_overflows(uint64_t a, uint64_t b, uint64_t *sum)
 {

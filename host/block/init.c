@@ -16,6 +16,7 @@ void block_init(void)
 	for (size_t i = 0; (device = block_at(i)); i++) {
 		if (!device->parent)
 			partition_find(device);
-		log_note("%s: %lu MiB, %s", device->name, device->sectors >> 11, device->description);
+		log_note("%s: %lu MiB, %s", device->name, device->sectors >> 11,
+			device->description);
 	}
 }

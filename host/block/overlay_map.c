@@ -238,7 +238,7 @@ int overlay_map_write(struct overlay_map *map, const struct block_request *reque
 	for (uint64_t page = page_number(sector); page < page_end; page++) {
 		uint64_t *entry = entry_make(map, page, &spare);
 		uint64_t own = sectors_in(page, sector, end);
-		uint64_t bytes = (uint64_t)__builtin_popcountll(own) * SECTOR_BYTES;
+		uint64_t bytes = (uint64_t)bit_count(own) * SECTOR_BYTES;
 
 		page_make(map, entry, &spare);
 		block_copy_from(request, at, host_ptr(page_of(*entry) +
@@ -255,7 +255,7 @@ static void zero_sectors(struct overlay_map *map, uint64_t *entry, uint64_t own)
 		page_free(map, entry);
 	else if (page_of(*entry))
 		memset(host_ptr(page_of(*entry) + (uint64_t)__builtin_ctzll(own) * SECTOR_BYTES), 0,
-			(size_t)__builtin_popcountll(own) * SECTOR_BYTES);
+			(size_t)bit_count(own) * SECTOR_BYTES);
 	*entry |= own;
 }
 
