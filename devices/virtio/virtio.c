@@ -51,7 +51,6 @@ void virtio_end(struct virtio_device *device)
 {
 	if (--device->in_flight == 0 && device->resetting)
 		complete_reset(device);
-	vm_io_end(device->device.vm);
 }
 
 static bool features_agreed(const struct virtio_device *device)

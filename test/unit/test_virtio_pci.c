@@ -329,6 +329,9 @@ static void a_reset_waits_for_what_is_in_flight(void **state)
 	PC_LOCKED(virtio_config_changed(&echo->virtio));
 	assert_int_equal(pc_mmio_in(virtio.isr, 1), 0);
 	PC_LOCKED(virtio_break(&echo->virtio, "test"));
+	/* Towards the VM they have ended before, on any CPU. */
+	vm_io_end(&pc.vm);
+	vm_io_end(&pc.vm);
 	PC_LOCKED(virtio_end(&echo->virtio));
 	assert_int_equal(fake_virtio_status(&virtio), STATUS_LIVE);
 	PC_LOCKED(virtio_end(&echo->virtio));

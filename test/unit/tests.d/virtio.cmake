@@ -2,6 +2,10 @@
 # Rings over a guest's real memory.
 set(FAKE_MEMORY_SOURCES test/unit/fake_frames.c ept/s2.c ept/guest_memory.c)
 ballast_unit_test(ring SOURCES test/unit/test_ring.c devices/virtio/ring.c ${FAKE_MEMORY_SOURCES})
+set(FAKE_BLK_SOURCES test/unit/fake_blk.c test/unit/fake_disk.c ${FAKE_MEMORY_SOURCES}
+	devices/virtio/blk.c devices/virtio/ring.c devices/virtio/virtio.c vcpu/work.c
+	${BLOCK_CORE_SOURCES})
+ballast_unit_test(virtio_blk SOURCES test/unit/test_virtio_blk.c ${FAKE_BLK_SOURCES})
 # The transport, in the fake PC of devices.cmake.
 ballast_unit_test(virtio_pci SOURCES test/unit/test_virtio_pci.c ${FAKE_PC_SOURCES} DEFINITIONS BALLAST_FAKE_CLOCK)
 ballast_unit_test(virtio_char SOURCES test/unit/test_virtio_char.c devices/virtio/console.c
