@@ -47,22 +47,31 @@ struct host_pci_device *host_pci_at(size_t index)
 	return index < device_count ? &devices[index] : NULL;
 }
 
-unsigned int host_pci_find_capability(const struct host_pci_device *pci, uint8_t id)
+/* `at`: where the list goes on. As many as there is room for: a list in a loop ends, too. */
+static unsigned int search(const struct host_pci_device *pci, uint8_t id, unsigned int at)
 {
-	unsigned int at;
-
-	if (!(host_pci_read(pci, PCI_STATUS, 2) & PCI_STATUS_CAP_LIST))
-		return 0;
-	at = host_pci_read(pci, PCI_CAPABILITY_LIST, 1) & ~3U;
-	/* As many as there is room for: a list in a loop ends, too. */
 	for (unsigned int i = 0; i < CAPABILITIES_MAX; i++) {
+		at &= ~3U;
 		if (at < PCI_STD_HEADER_SIZEOF)
 			return 0;
 		if (host_pci_read(pci, at + PCI_CAP_LIST_ID, 1) == id)
 			return at;
-		at = host_pci_read(pci, at + PCI_CAP_LIST_NEXT, 1) & ~3U;
+		at = host_pci_read(pci, at + PCI_CAP_LIST_NEXT, 1);
 	}
 	return 0;
+}
+
+unsigned int host_pci_find_capability(const struct host_pci_device *pci, uint8_t id)
+{
+	if (!(host_pci_read(pci, PCI_STATUS, 2) & PCI_STATUS_CAP_LIST))
+		return 0;
+	return search(pci, id, host_pci_read(pci, PCI_CAPABILITY_LIST, 1));
+}
+
+unsigned int host_pci_next_capability(const struct host_pci_device *pci, uint8_t id,
+	unsigned int after)
+{
+	return search(pci, id, host_pci_read(pci, after + PCI_CAP_LIST_NEXT, 1));
 }
 
 /* Does the bridge lead to a PCI Express link? Some devices there answer to all 32 numbers. */
@@ -221,11 +230,18 @@ static void wake(const struct host_pci_device *pci)
 		header[PCI_CACHE_LINE_SIZE / 4] & 0xffff);
 }
 
-void host_pci_enable(const struct host_pci_device *pci)
+void host_pci_decode(const struct host_pci_device *pci)
 {
 	wake(pci);
 	host_pci_write(pci, PCI_COMMAND, 2, host_pci_read(pci, PCI_COMMAND, 2) |
-		PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE);
+		PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
+}
+
+void host_pci_enable(const struct host_pci_device *pci)
+{
+	host_pci_decode(pci);
+	host_pci_write(pci, PCI_COMMAND, 2,
+		host_pci_read(pci, PCI_COMMAND, 2) | PCI_COMMAND_MASTER);
 }
 
 void host_pci_disable(const struct host_pci_device *pci)

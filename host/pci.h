@@ -44,7 +44,16 @@ void host_pci_write(const struct host_pci_device *pci, unsigned int offset, unsi
 /* Offset of the capability with this id; 0: none. Bounded, whatever the list looks like. */
 unsigned int host_pci_find_capability(const struct host_pci_device *pci, uint8_t id);
 
-/* Out of D3 if it is there; memory decoding and mastering of the bus on; INTx off. */
+/*
+ * The next one of the same kind behind that at offset `after`; 0: none. A list in a loop makes its
+ * caller's loop one, too: who calls it counts.
+ */
+unsigned int host_pci_next_capability(const struct host_pci_device *pci, uint8_t id,
+	unsigned int after);
+
+/* Out of D3 if it is there; memory decoding on, INTx off: registers can be reached. */
+void host_pci_decode(const struct host_pci_device *pci);
+/* The same, and mastering of the bus on. */
 void host_pci_enable(const struct host_pci_device *pci);
 /* Mastering off: the device touches no memory any more. */
 void host_pci_disable(const struct host_pci_device *pci);
