@@ -46,6 +46,8 @@ set(efi_cold ${MGMT_SOURCES} ${BOOT_SOURCES}
 	host/machine.c
 	host/mitigation_plan.c
 	host/mmu.c
+	host/net/nics.c
+	host/net/virtio_nic_pci.c
 	host/panic.c
 	host/pci.c
 	host/pci_bar.c

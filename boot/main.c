@@ -10,6 +10,7 @@
 #include "host/irq.h"
 #include "host/log.h"
 #include "host/mitigation.h"
+#include "host/net/net.h"
 #include "host/pci.h"
 #include "host/serial.h"
 #include "host/topology.h"
@@ -105,5 +106,6 @@ void ballast_main(void)
 		panic("virtualization cannot be enabled on the boot CPU");
 	release_secondaries();
 	block_init();
+	net_init();
 	mgmt_main();
 }

@@ -32,11 +32,16 @@ set(HOST_SOURCES
 	host/mitigation_plan.c
 	host/mmu.c
 	host/net/checksum.c
+	host/net/e1000.c
 	host/net/learn.c
+	host/net/nic.c
+	host/net/nics.c
 	host/net/offload.c
 	host/net/packet.c
 	host/net/port.c
 	host/net/switch.c
+	host/net/virtio_nic.c
+	host/net/virtio_nic_pci.c
 	host/page.c
 	host/panic.c
 	host/pci.c

@@ -348,6 +348,12 @@ static void capability_lists_that_lead_nowhere(void **state)
 	add_capability(function, 0x48, PCI_CAP_ID_MSI);
 	assert_int_equal(host_pci_find_capability(pci, PCI_CAP_ID_PM), 0x40);
 	assert_int_equal(host_pci_find_capability(pci, PCI_CAP_ID_MSI), 0x48);
+	add_capability(function, 0x50, PCI_CAP_ID_VNDR);
+	add_capability(function, 0x58, PCI_CAP_ID_PM);
+	add_capability(function, 0x60, PCI_CAP_ID_VNDR);
+	assert_int_equal(host_pci_find_capability(pci, PCI_CAP_ID_VNDR), 0x60);
+	assert_int_equal(host_pci_next_capability(pci, PCI_CAP_ID_VNDR, 0x60), 0x50);
+	assert_int_equal(host_pci_next_capability(pci, PCI_CAP_ID_VNDR, 0x50), 0);
 	set(function, PCI_STATUS, 0, 2);
 	assert_int_equal(host_pci_find_capability(pci, PCI_CAP_ID_MSI), 0);
 	set(function, PCI_STATUS, PCI_STATUS_CAP_LIST, 2);
