@@ -24,5 +24,7 @@ set(DEVICES_SOURCES
 set(VIRTIO_DEVICE_SOURCES
 	devices/virtio/blk.c
 	devices/virtio/console.c
+	devices/virtio/net.c
+	devices/virtio/net_control.c
 	devices/virtio/rng.c)
 list(APPEND DEVICES_SOURCES ${VIRTIO_DEVICE_SOURCES})
