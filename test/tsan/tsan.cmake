@@ -57,3 +57,5 @@ ballast_tsan(sched SECONDS 15 SOURCES test/tsan/tsan_sched.c test/tsan/guests.c
 	vcpu/sched_vm.c vcpu/tlb.c vcpu/tsc.c vcpu/vm.c vcpu/work.c)
 ballast_tsan(console SECONDS 5 SOURCES test/tsan/tsan_console.c host/log.c ${CONSOLE_SOURCES}
 	mgmt/console_log.c mgmt/ansi.c)
+ballast_tsan(net SECONDS 5 SOURCES test/tsan/tsan_net.c host/net/checksum.c host/net/learn.c host/net/offload.c
+	host/net/packet.c host/net/port.c host/net/switch.c)
