@@ -28,7 +28,8 @@ static uint64_t ticks(const struct acpi_pm *pm, uint64_t now)
 
 static void update_sci(struct acpi_pm *pm)
 {
-	bool sci = (pm->control_value & CONTROL_SCI_ENABLE) && (pm->status & pm->enable);
+	bool event = (pm->status & pm->enable) || (pm->gpe_status & pm->gpe_enable);
+	bool sci = event && (pm->control_value & CONTROL_SCI_ENABLE);
 
 	vm_set_irq(pm->device.vm, IRQ_SCI, sci);
 }
@@ -114,6 +115,32 @@ static void control_write(
 		vm_stop(pm->device.vm, VM_STOP_POWER_OFF, 0, NULL);
 }
 
+static uint64_t gpe_read(struct io_region *region, uint64_t offset, unsigned int size)
+{
+	struct acpi_pm *pm = container_of(region, struct acpi_pm, gpe);
+
+	(void)size;
+	return offset ? pm->gpe_enable : pm->gpe_status;
+}
+
+static void gpe_write(struct io_region *region, uint64_t offset, unsigned int size, uint64_t value)
+{
+	struct acpi_pm *pm = container_of(region, struct acpi_pm, gpe);
+
+	(void)size;
+	if (offset)
+		pm->gpe_enable = value;
+	else
+		pm->gpe_status &= ~value;
+	update_sci(pm);
+}
+
+void acpi_pm_raise(struct acpi_pm *pm, unsigned int event)
+{
+	pm->gpe_status |= BIT(event);
+	update_sci(pm);
+}
+
 static uint64_t timer_read(struct io_region *region, uint64_t offset, unsigned int size)
 {
 	struct acpi_pm *pm = container_of(region, struct acpi_pm, timer);
@@ -158,6 +185,8 @@ static void acpi_pm_reset(struct device *device)
 	pm->halves_seen = 0;
 	pm->status = 0;
 	pm->enable = 0;
+	pm->gpe_status = 0;
+	pm->gpe_enable = 0;
 	pm->control_value = CONTROL_SCI_ENABLE;
 	pm->smi_bytes[0] = 0;
 	pm->smi_bytes[1] = 0;
@@ -174,7 +203,8 @@ static void acpi_pm_destroy(struct device *device)
 
 static int add_regions(struct vm *vm, struct acpi_pm *pm)
 {
-	struct io_region *const regions[] = { &pm->event, &pm->control, &pm->timer, &pm->smi };
+	struct io_region *const regions[] = { &pm->event, &pm->control, &pm->timer, &pm->gpe,
+		&pm->smi };
 	int error = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(regions) && !error; i++)
@@ -182,7 +212,7 @@ static int add_regions(struct vm *vm, struct acpi_pm *pm)
 	return error;
 }
 
-int acpi_pm_create(struct vm *vm)
+int acpi_pm_create(struct vm *vm, struct acpi_pm **out)
 {
 	struct acpi_pm *pm = heap_alloc(sizeof(*pm), FRAME_VM);
 
@@ -196,10 +226,13 @@ int acpi_pm_create(struct vm *vm)
 		.read = control_read, .write = control_write };
 	pm->timer = (struct io_region){ .start = PORT_PM_TIMER, .length = 4, .max_size = 4,
 		.read = timer_read, .write = timer_write };
+	pm->gpe = (struct io_region){ .start = PORT_GPE, .length = 2, .max_size = 1,
+		.read = gpe_read, .write = gpe_write };
 	pm->smi = (struct io_region){ .start = PORT_SMI_COMMAND, .length = 2, .max_size = 1,
 		.read = smi_read, .write = smi_write };
 	device_timer_init(&pm->overflow, vm, overflow_due);
 	vm_add_device(vm, &pm->device);
 	acpi_pm_reset(&pm->device);
+	*out = pm;
 	return add_regions(vm, pm);
 }

@@ -4,6 +4,7 @@
 
 #include <linux/pci_regs.h>
 
+#include "devices/acpi_pm.h"
 #include "devices/platform.h"
 #include "devices/reset.h"
 #include "host/memory.h"
@@ -109,6 +110,8 @@ int pci_add(struct pci *pci, struct pci_function *function)
 	function->pci = pci;
 	pci->functions[pci->count++] = function;
 	pci_update_bars(function);
+	if (pci->device.vm->state == VM_RUNNING)
+		acpi_pm_raise(pci->acpi, ACPI_GPE_PCI);
 	return 0;
 }
 
@@ -264,7 +267,7 @@ static void pci_destroy(struct device *device)
 	heap_free(container_of(device, struct pci, device));
 }
 
-int pci_create(struct vm *vm, struct reset *reset, struct pci **out)
+int pci_create(struct vm *vm, struct reset *reset, struct acpi_pm *acpi, struct pci **out)
 {
 	struct pci *pci = heap_alloc(sizeof(*pci), FRAME_VM);
 	int error;
@@ -277,6 +280,7 @@ int pci_create(struct vm *vm, struct reset *reset, struct pci **out)
 	pci->ecam = (struct io_region){ .start = PCI_ECAM_BASE, .length = PCI_ECAM_BYTES,
 		.max_size = 4, .read = ecam_read, .write = ecam_write };
 	pci->reset = reset;
+	pci->acpi = acpi;
 	pci->next_memory = PCI_BARS_MEMORY;
 	pci->next_port = PCI_BARS_PORTS;
 	vm_add_device(vm, &pci->device);

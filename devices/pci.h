@@ -18,6 +18,7 @@
 #define PCI_BARS 6
 #define PCI_ANY_SLOT 0xff
 
+struct acpi_pm;
 struct reset;
 struct pci;
 
@@ -57,6 +58,7 @@ struct pci {
 	struct io_region ports;              /* 0xcf8 to 0xcff */
 	struct io_region ecam;
 	struct reset *reset;                 /* [I] register 0xcf9 lies among the ports */
+	struct acpi_pm *acpi;                /* [I] tells a running guest of what is plugged in */
 	struct pci_function *functions[PCI_MAX_FUNCTIONS]; /* [vm.lock] */
 	size_t count;                        /* [vm.lock] */
 	struct pci_function host_bridge;
@@ -66,7 +68,8 @@ struct pci {
 };
 
 /* With the host bridge as device 0. `out` lives as long as the VM. */
-int pci_create(struct vm *vm, struct reset *reset, struct pci **out) __must_check;
+int pci_create(struct vm *vm, struct reset *reset, struct acpi_pm *acpi, struct pci **out)
+	__must_check;
 
 struct pci_identity {
 	uint16_t vendor, device, subsystem_vendor, subsystem;
@@ -90,7 +93,8 @@ int pci_add_bar(struct pci *pci, struct pci_function *function, unsigned int ind
 	__must_check;
 /*
  * Plug the function in where function->devfn says, or in the first free slot for PCI_ANY_SLOT; it
- * decodes at once, as firmware leaves it. -EEXIST when its place is taken, -ENOSPC.
+ * decodes at once, as firmware leaves it. A guest that runs is told by ACPI to look at the bus.
+ * -EEXIST when its place is taken, -ENOSPC. Boot CPU.
  */
 int pci_add(struct pci *pci, struct pci_function *function) __must_check;
 /* Back to power-up. The device forgets what it asked for by interrupt. */

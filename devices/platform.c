@@ -28,15 +28,16 @@ static void platform_destroy(struct device *device)
 static int create_devices(
 	struct vm *vm, const struct platform_options *options, struct platform *platform)
 {
+	struct acpi_pm *acpi;
 	struct reset *reset;
 	int error;
 
 	/* The interrupt controllers first: the others' reset may lower their lines. */
 	if ((error = pic_create(vm)) || (error = ioapic_create(vm)) || (error = pit_create(vm)) ||
 		(error = uart_create(vm, PORT_COM1, IRQ_COM1, &platform->com1)) ||
-		(error = rtc_create(vm, options)) || (error = acpi_pm_create(vm)) ||
+		(error = rtc_create(vm, options)) || (error = acpi_pm_create(vm, &acpi)) ||
 		(error = i8042_create(vm)) || (error = reset_create(vm, &reset)) ||
-		(error = pci_create(vm, reset, &platform->pci)))
+		(error = pci_create(vm, reset, acpi, &platform->pci)))
 		return error;
 	return options->debug_exit ? debug_exit_create(vm) : 0;
 }

@@ -37,6 +37,7 @@
 #define PORT_PM1_EVENT 0x600
 #define PORT_PM1_CONTROL 0x604
 #define PORT_PM_TIMER 0x608
+#define PORT_GPE 0x620
 #define PORT_PCI_ADDRESS 0xcf8
 #define PORT_RESET_CONTROL 0xcf9
 #define PORT_PCI_DATA 0xcfc
@@ -57,6 +58,7 @@
 #define ACPI_ENABLE_VALUE 0xf1  /* to PORT_SMI_COMMAND; ACPI mode is on from power-up anyway */
 #define ACPI_DISABLE_VALUE 0xf0
 #define ACPI_RESET_VALUE 0x06   /* to PORT_RESET_CONTROL */
+#define ACPI_GPE_PCI 1          /* \_GPE._E01: look at the PCI bus again */
 #define ACPI_RTC_CENTURY 0x32   /* CMOS index */
 #define ACPI_PM_TIMER_32BIT 1   /* FADT flag TMR_VAL_EXT */
 

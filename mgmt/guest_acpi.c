@@ -40,14 +40,17 @@ struct acpi_rsdp {
 _Static_assert(sizeof(struct acpi_rsdp) == 36, "RSDP size");
 #define RSDP_FIRST_PART 20
 
+/* FADT, MADT, MCFG. */
+#define TABLES 3
+
 struct acpi_rsdt {
 	struct acpi_header header;
-	uint32_t tables[2];
+	uint32_t tables[TABLES];
 } __packed;
 
 struct acpi_xsdt {
 	struct acpi_header header;
-	uint64_t tables[2];
+	uint64_t tables[TABLES];
 } __packed;
 
 struct acpi_address {
@@ -179,6 +182,17 @@ _Static_assert(offsetof(struct acpi_madt, ioapic) == 44, "MADT size");
 #define MADT_LEVEL 0xc
 #define MADT_LINT_NMI 1
 
+/* PCI Firmware Specification, "MCFG Table Description". */
+struct acpi_mcfg {
+	struct acpi_header header;
+	uint64_t reserved0;
+	uint64_t base;
+	uint16_t segment;
+	uint8_t first_bus, last_bus;
+	uint32_t reserved1;
+} __packed;
+_Static_assert(sizeof(struct acpi_mcfg) == 60, "MCFG size");
+
 /* Where the next table goes. */
 struct writer {
 	struct guest_memory *memory;
@@ -250,9 +264,11 @@ static int put_fadt(struct writer *writer, uint64_t facs, uint64_t dsdt, uint64_
 		.pm1a_event = PORT_PM1_EVENT,
 		.pm1a_control = PORT_PM1_CONTROL,
 		.pm_timer = PORT_PM_TIMER,
+		.gpe0 = PORT_GPE,
 		.pm1_event_bytes = 4,
 		.pm1_control_bytes = 2,
 		.pm_timer_bytes = 4,
+		.gpe0_bytes = 2,
 		.c2_latency = FADT_NO_C2,
 		.c3_latency = FADT_NO_C3,
 		.century = ACPI_RTC_CENTURY,
@@ -267,6 +283,7 @@ static int put_fadt(struct writer *writer, uint64_t facs, uint64_t dsdt, uint64_
 		.x_pm1a_event = ADDRESS_IO(32, 2, PORT_PM1_EVENT),
 		.x_pm1a_control = ADDRESS_IO(16, 2, PORT_PM1_CONTROL),
 		.x_pm_timer = ADDRESS_IO(32, 3, PORT_PM_TIMER),
+		.x_gpe0 = ADDRESS_IO(16, 1, PORT_GPE),
 	};
 
 	init_header(&fadt.header, "FACP", sizeof(fadt), FADT_REVISION);
@@ -295,15 +312,27 @@ static int put_madt(struct writer *writer, unsigned int vcpu_count, uint64_t *at
 	return put_table(writer, &madt.header, at);
 }
 
-/* RSDT and XSDT for these two tables, and the RSDP that points to them. */
-static int put_roots(struct writer *writer, uint64_t fadt, uint64_t madt, gpa_t rsdp_at)
+static int put_mcfg(struct writer *writer, uint64_t *at)
 {
-	struct acpi_rsdt rsdt = { .tables = { (uint32_t)fadt, (uint32_t)madt } };
-	struct acpi_xsdt xsdt = { .tables = { fadt, madt } };
+	struct acpi_mcfg mcfg = { .base = PCI_ECAM_BASE };
+
+	init_header(&mcfg.header, "MCFG", sizeof(mcfg), 1);
+	return put_table(writer, &mcfg.header, at);
+}
+
+/* RSDT and XSDT for these tables, and the RSDP that points to them. */
+static int put_roots(struct writer *writer, const uint64_t tables[TABLES], gpa_t rsdp_at)
+{
+	struct acpi_rsdt rsdt;
+	struct acpi_xsdt xsdt;
 	struct acpi_rsdp rsdp = { .revision = 2, .length = sizeof(rsdp) };
 	uint64_t rsdt_at, xsdt_at;
 	int error;
 
+	for (size_t i = 0; i < TABLES; i++) {
+		rsdt.tables[i] = (uint32_t)tables[i];
+		xsdt.tables[i] = tables[i];
+	}
 	init_header(&rsdt.header, "RSDT", sizeof(rsdt), 1);
 	init_header(&xsdt.header, "XSDT", sizeof(xsdt), 1);
 	error = put_table(writer, &rsdt.header, &rsdt_at);
@@ -323,16 +352,18 @@ static int put_roots(struct writer *writer, uint64_t fadt, uint64_t madt, gpa_t 
 int guest_acpi_write(struct guest_memory *memory, gpa_t start, gpa_t end, unsigned int vcpu_count)
 {
 	struct writer writer = { memory, start + sizeof(struct acpi_rsdp), end };
-	uint64_t facs, dsdt, fadt, madt;
+	uint64_t facs, dsdt, tables[TABLES];
 	int error = put_facs(&writer, &facs);
 
 	if (!error)
 		error = put(&writer, guest_dsdt, guest_dsdt_bytes, &dsdt);
 	if (!error)
-		error = put_fadt(&writer, facs, dsdt, &fadt);
+		error = put_fadt(&writer, facs, dsdt, &tables[0]);
 	if (!error)
-		error = put_madt(&writer, vcpu_count, &madt);
+		error = put_madt(&writer, vcpu_count, &tables[1]);
 	if (!error)
-		error = put_roots(&writer, fadt, madt, start);
+		error = put_mcfg(&writer, &tables[2]);
+	if (!error)
+		error = put_roots(&writer, tables, start);
 	return error;
 }

@@ -2,7 +2,7 @@
 /*
  * What a PC's firmware would have left in memory for the guest: interrupt vectors that say "not
  * supported", BIOS data area, EBDA, a reset vector, and the ACPI tables (RSDP, RSDT, XSDT, FADT,
- * FACS, MADT, DSDT).
+ * FACS, MADT, MCFG, DSDT).
  */
 #ifndef BALLAST_MGMT_GUEST_FIRMWARE_H
 #define BALLAST_MGMT_GUEST_FIRMWARE_H

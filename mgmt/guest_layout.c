@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "mgmt/guest_layout.h"
+
+#include "devices/platform.h"
 #include "vcpu/cpuid.h"
 #include "vcpu/vm.h"
 
@@ -40,6 +42,7 @@ size_t guest_layout_map(uint64_t memory_bytes, struct layout_range ranges[LAYOUT
 		{ LAYOUT_EBDA, LAYOUT_VGA - LAYOUT_EBDA, LAYOUT_RESERVED },
 		{ LAYOUT_BIOS, LAYOUT_LOW_END - LAYOUT_BIOS, LAYOUT_RESERVED },
 		{ LAYOUT_LOW_END, low_end - LAYOUT_LOW_END, LAYOUT_RAM },
+		{ PCI_ECAM_BASE, PCI_ECAM_BYTES, LAYOUT_RESERVED },
 		{ IOAPIC_BASE, PAGE_SIZE, LAYOUT_RESERVED },
 		{ LAPIC_DEFAULT_BASE, PAGE_SIZE, LAYOUT_RESERVED },
 		{ LAYOUT_HIGH, high_bytes(memory_bytes), LAYOUT_RAM },

@@ -9,6 +9,7 @@
  *	0xa0000     VGA window: nothing
  *	0xc0000     RAM, reported as reserved; RSDP and all ACPI tables from 0xe0000
  *	0x100000    RAM up to PCI_HOLE_START at most
+ *	0xe0000000  PCI configuration space; BARs below it, and where a system moves them
  *	4 GiB       the rest of RAM
  *
  * As on a PC, the VGA window costs the guest its 128 KiB: RAM ends where it would without it.

@@ -184,7 +184,7 @@ static void assert_table(gpa_t at, const char *signature)
 
 static void acpi_tables_hang_together(void **state)
 {
-	gpa_t rsdp = write_firmware(4), rsdt, xsdt, fadt, madt;
+	gpa_t rsdp = write_firmware(4), rsdt, xsdt, fadt, madt, mcfg;
 
 	(void)state;
 	assert_int_equal(rsdp & 15, 0);
@@ -198,14 +198,22 @@ static void acpi_tables_hang_together(void **state)
 	xsdt = get(rsdp + 24, 4);
 	assert_table(rsdt, "RSDT");
 	assert_table(xsdt, "XSDT");
-	assert_int_equal(get(rsdt + 4, 4), 36 + 2 * 4);
-	assert_int_equal(get(xsdt + 4, 4), 36 + 2 * 8);
+	assert_int_equal(get(rsdt + 4, 4), 36 + 3 * 4);
+	assert_int_equal(get(xsdt + 4, 4), 36 + 3 * 8);
 	fadt = get(xsdt + 36, 4);
 	madt = get(xsdt + 44, 4);
 	assert_int_equal(get(rsdt + 36, 4), fadt);
 	assert_int_equal(get(rsdt + 40, 4), madt);
 	assert_table(fadt, "FACP");
 	assert_table(madt, "APIC");
+	mcfg = get(xsdt + 52, 4);
+	assert_int_equal(get(rsdt + 44, 4), mcfg);
+	assert_table(mcfg, "MCFG");
+	assert_int_equal(get(mcfg + 4, 4), 60);
+	assert_int_equal(get(mcfg + 44, 4), PCI_ECAM_BASE);
+	assert_int_equal(get(mcfg + 52, 4), 0); /* segment 0, buses 0 to 0 */
+	assert_int_equal(get(fadt + 80, 4), PORT_GPE);
+	assert_int_equal(get(fadt + 92, 1), 2);
 	assert_table(get(fadt + 40, 4), "DSDT");
 	assert_int_equal(get(fadt + 140, 4), get(fadt + 40, 4));
 	assert_memory_equal(fake_guest_memory_at(get(fadt + 36, 4)), "FACS", 4);
@@ -360,8 +368,9 @@ static void iasl_disassembles_them(void **state)
 		"Legacy Devices Supported", "PM Timer Block Length : 04", NULL };
 	static const char *const madt_words[] = { "Processor Local APIC", "I/O APIC",
 		"Interrupt Source Override", "Local APIC NMI", NULL };
+	static const char *const mcfg_words[] = { "Base Address : 00000000E0000000", "End Bus Number : 00", NULL };
 	static const char *const dsdt_words[] = { "_S5", "PNP0A03", "PNP0501", "0x03F8", "PNP0B00",
-		NULL };
+		"_PRT", "_E01", "0x001FFFFF", "0xE0000000", NULL };
 	char folder[] = "/tmp/ballast-acpi-XXXXXX", command[100];
 	gpa_t rsdp = write_firmware(2), fadt, madt;
 
@@ -371,6 +380,7 @@ static void iasl_disassembles_them(void **state)
 	madt = get(get(rsdp + 24, 4) + 44, 4);
 	assert_disassembly_has(folder, fadt, fadt_words);
 	assert_disassembly_has(folder, madt, madt_words);
+	assert_disassembly_has(folder, get(get(rsdp + 24, 4) + 52, 4), mcfg_words);
 	assert_disassembly_has(folder, get(fadt + 40, 4), dsdt_words);
 	snprintf(command, sizeof(command), "rm -r %s", folder);
 	assert_int_equal(system(command), 0);

@@ -131,11 +131,11 @@ static void boot_params_tell_of_the_machine(void **state)
 		"console=ttyS0 quiet");
 	assert_memory_equal(fake_guest_memory_at(guest_get(params + 0x70, 8)), "RSD PTR ", 8);
 	assert_int_equal(guest_get(params + 0x1e0, 4), (GIB(3) - MIB(1)) >> 10);
-	assert_int_equal(guest_get(params + 0x1e8, 1), 7);
+	assert_int_equal(guest_get(params + 0x1e8, 1), 8);
 	/* RAM above 4 GiB is the last range. */
-	assert_int_equal(guest_get(params + 0x2d0 + 6 * 20, 8), GIB(4));
-	assert_int_equal(guest_get(params + 0x2d0 + 6 * 20 + 8, 8), GIB(2));
-	assert_int_equal(guest_get(params + 0x2d0 + 6 * 20 + 16, 4), 1);
+	assert_int_equal(guest_get(params + 0x2d0 + 7 * 20, 8), GIB(4));
+	assert_int_equal(guest_get(params + 0x2d0 + 7 * 20 + 8, 8), GIB(2));
+	assert_int_equal(guest_get(params + 0x2d0 + 7 * 20 + 16, 4), 1);
 	assert_int_equal(guest_get(params + 0x2d0 + 20, 8), LAYOUT_EBDA);
 	assert_int_equal(guest_get(params + 0x2d0 + 20 + 16, 4), 2);
 }
