@@ -30,6 +30,7 @@ static uint32_t region_count;  /* [I] */
 static struct spinlock frame_lock;
 static uint32_t free_heads[FRAME_ORDERS];     /* [frame_lock] */
 static uint64_t use_frames[FRAME_USES];       /* [frame_lock] */
+static uint64_t reserved_frames;              /* [frame_lock] of the free ones */
 static uint64_t total_frames;                 /* [I] */
 
 struct frame *frame_record(uint32_t number)
@@ -155,6 +156,8 @@ hpa_t frame_alloc(unsigned int order, enum frame_use use)
 	uint32_t number;
 
 	spin_lock(&frame_lock);
+	if (use == FRAME_DISK && use_frames[FRAME_FREE] < reserved_frames + (1ULL << order))
+		from = FRAME_ORDERS;
 	while (from < FRAME_ORDERS && free_heads[from] == FRAME_NONE)
 		from++;
 	if (from >= FRAME_ORDERS) {
@@ -196,6 +199,13 @@ void frame_free(hpa_t start, unsigned int order)
 	use_frames[frame->use] -= 1ULL << order;
 	use_frames[FRAME_FREE] += 1ULL << order;
 	release(number, order);
+	spin_unlock(&frame_lock);
+}
+
+void frame_set_reserve(uint64_t frames)
+{
+	spin_lock(&frame_lock);
+	reserved_frames = frames;
 	spin_unlock(&frame_lock);
 }
 

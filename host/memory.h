@@ -61,6 +61,8 @@ hpa_t frame_alloc(unsigned int order, enum frame_use use) __must_check;
 /* The same, filled with zeroes. */
 hpa_t frame_alloc_zeroed(unsigned int order, enum frame_use use) __must_check;
 void frame_free(hpa_t start, unsigned int order);
+/* So many free frames are promised to guests: what is written to disks must leave them. */
+void frame_set_reserve(uint64_t frames);
 void frame_get_stats(struct memory_stats *stats);
 
 /* Zero whole pages with the fastest store the host has. */

@@ -13,6 +13,7 @@
 #include "mgmt/cpu_load.h"
 #include "mgmt/mgmt.h"
 #include "mgmt/text.h"
+#include "mgmt/vm_disks.h"
 #include "mgmt/vms.h"
 #include "vcpu/hw.h"
 #include "vcpu/sched.h"
@@ -167,14 +168,26 @@ void cmd_version(const struct shell_call *call)
 	console_print("Ballast " BALLAST_VERSION ", built by GCC " __VERSION__ "\n");
 }
 
+/* What is half written to a disk would stay so. */
+static void end(const char *command, bool reboot)
+{
+	for (size_t i = 0; i < vms_count(); i++)
+		if (vm_disks_busy(vms_at(i))) {
+			console_print("%s: a disk of vm '%s' is being written to its base; wait for"
+				" that\n", command, vms_at(i)->config->name);
+			return;
+		}
+	mgmt_end(reboot);
+}
+
 void cmd_poweroff(const struct shell_call *call)
 {
 	(void)call;
-	mgmt_end(false);
+	end("poweroff", false);
 }
 
 void cmd_reboot(const struct shell_call *call)
 {
 	(void)call;
-	mgmt_end(true);
+	end("reboot", true);
 }

@@ -5,6 +5,7 @@
 #include "mgmt/commands.h"
 #include "mgmt/console.h"
 #include "mgmt/text.h"
+#include "mgmt/vm_disks.h"
 #include "mgmt/vms.h"
 
 static int name_width(void)
@@ -127,7 +128,10 @@ void cmd_vm_resume(const struct shell_call *call)
 
 void cmd_vm_destroy(const struct shell_call *call)
 {
-	if (call->vm->vm || call->vm->created)
+	if (vm_disks_busy(call->vm))
+		console_print("vm destroy: a disk of '%s' is being written to its base; wait for"
+			" that\n", call->vm->config->name);
+	else if (call->vm->vm || call->vm->created || vm_disks_any(call->vm))
 		vms_destroy(call->vm);
 	else
 		console_print("vm destroy: '%s' holds nothing: it was not started\n",
@@ -138,12 +142,16 @@ void cmd_vm_console(const struct shell_call *call)
 {
 	struct managed_vm *managed = call->vm;
 	const char *name = managed->config->name;
+	struct console_port *port = call->hvc ? &managed->hvc.port : &managed->port;
 
-	if (managed_is_running(managed) || managed->restart_ns) {
-		console_attach(&managed->port);
+	if (call->hvc && !managed->config->console) {
+		console_print("vm console: '%s' has no hvc0; 'vm set %s console=yes' gives it one"
+			" for its next start\n", name, name);
+	} else if (managed_is_running(managed) || managed->restart_ns) {
+		console_attach(port);
 	} else if (managed->vm) {
 		console_print("--- vm %s does not run; the end of its output was:\n", name);
-		console_show(&managed->port);
+		console_show(port);
 		console_print("--- end of output\n");
 	} else {
 		is_alive("vm console", managed);

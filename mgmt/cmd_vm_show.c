@@ -6,7 +6,9 @@
 #include "mgmt/commands.h"
 #include "mgmt/console.h"
 #include "mgmt/text.h"
+#include "mgmt/vm_disks.h"
 #include "mgmt/vm_load.h"
+#include "mgmt/vm_nets.h"
 #include "vcpu/sched.h"
 
 static void show_file(const char *what, const char *path, const char *words)
@@ -29,6 +31,31 @@ static void show_configuration(const struct vm_config *config)
 	if (config->tsc_hz)
 		console_print("  tsc       %llu kHz\n",
 			(unsigned long long)(config->tsc_hz / 1000));
+}
+
+/* As `vm disk list` and `vm net list` say at greater length. */
+static void show_devices(const struct managed_vm *managed)
+{
+	const struct vm_config *config = managed->config;
+	struct overlay_stats stats;
+
+	for (size_t i = 0; i < config->disk_count; i++) {
+		const struct config_disk *disk = &config->disks[i];
+
+		console_print("  disk %zu    %s%s", i, vm_disk_name(disk).chars,
+			disk->cow ? ", cow" : disk->read_only ? ", ro" : "");
+		if (vm_disk_overlay(managed, i, &stats))
+			console_print(": %s of its own",
+				text_size(stats.pages * PAGE_SIZE).chars);
+		console_print("\n");
+	}
+	for (size_t i = 0; i < config->net_count; i++)
+		console_print("  net %zu     %s%s%s\n", i, config->nets[i].name,
+			managed->nics[i].has_mac ? ", " : "",
+			managed->nics[i].has_mac ? mac_text(managed->nics[i].mac).chars : "");
+	if (config->console || config->rng)
+		console_print("  virtio    %s%s%s\n", config->console ? "console" : "",
+			config->console && config->rng ? ", " : "", config->rng ? "rng" : "");
 }
 
 static void show_memory(const struct managed_vm *managed)
@@ -164,6 +191,7 @@ void cmd_vm_show(const struct shell_call *call)
 		return;
 	}
 	show_configuration(managed->config);
+	show_devices(managed);
 	if (!vm) {
 		console_print("  memory    %s when it is started\n",
 			text_size(managed->config->memory_bytes).chars);

@@ -21,6 +21,18 @@ void cmd_trace(const struct shell_call *call);
 /* cmd_vm_show.c */
 void cmd_vm_show(const struct shell_call *call);
 
+/* cmd_disk.c */
+void cmd_disk_list(const struct shell_call *call);
+void cmd_vm_disk_list(const struct shell_call *call);
+void cmd_vm_disk_add(const struct shell_call *call);
+void cmd_vm_disk_commit(const struct shell_call *call);
+void cmd_vm_disk_discard(const struct shell_call *call);
+
+/* cmd_net.c */
+void cmd_net_list(const struct shell_call *call);
+void cmd_vm_net_list(const struct shell_call *call);
+void cmd_vm_net_add(const struct shell_call *call);
+
 /* cmd_top.c */
 void cmd_top(const struct shell_call *call);
 

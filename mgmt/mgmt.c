@@ -17,6 +17,7 @@
 #include "mgmt/console_log.h"
 #include "mgmt/cpu_load.h"
 #include "mgmt/shell.h"
+#include "mgmt/vm_nets.h"
 #include "mgmt/vms.h"
 #include "vcpu/hw.h"
 #include "vcpu/sched.h"
@@ -151,6 +152,14 @@ static void poll_end(void)
 	machine_power_off();
 }
 
+/* What is promised to guests, with page tables for it, is not for what others write to disks. */
+static void keep_promises(void)
+{
+	uint64_t promised = vms_promised_bytes();
+
+	frame_set_reserve((promised + (promised >> 9)) >> PAGE_SHIFT);
+}
+
 static uint64_t sooner(uint64_t a, uint64_t b)
 {
 	return a && (!b || a < b) ? a : b;
@@ -167,6 +176,7 @@ static uint64_t poll_all(void)
 	again = sooner(again, console_poll());
 	again = sooner(again, console_log_poll());
 	again = sooner(again, cpu_load_poll());
+	keep_promises();
 	return end.wanted ? sooner(again, end.limit_ns) : again;
 }
 
@@ -191,6 +201,7 @@ void mgmt_main(void)
 	read_config();
 	apply_mitigations();
 	apply_smt();
+	nets_plug_nics(config);
 	if (vms_init(config))
 		panic("no memory for the list of VMs");
 	vms_autostart();

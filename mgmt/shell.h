@@ -13,6 +13,7 @@ struct managed_vm;
 
 #define SHELL_PROMPT "ballast> "
 #define SHELL_WORDS 8
+#define SHELL_COMMAND_WORDS 3
 #define SHELL_ERROR_BYTES 240
 
 enum shell_argument {
@@ -27,12 +28,17 @@ enum shell_argument {
 	ARGUMENT_NAME,    /* of a VM that there is not yet */
 	ARGUMENT_NEW,     /* the rest of the line: settings of a new VM */
 	ARGUMENT_CHANGES, /* the same, of a VM that there is */
+	ARGUMENT_ANY_VM,  /* as ARGUMENT_VM, but may be left out */
+	ARGUMENT_INDEX,   /* of a disk of the VM, from 0 */
+	ARGUMENT_PORT,    /* com1, hvc0; may be left out */
+	ARGUMENT_DISK,    /* the rest of the line: a disk, as in ballast.conf */
+	ARGUMENT_NET,     /* likewise a net */
 };
 
 struct shell_call;
 
 struct shell_command {
-	const char *word[2];             /* the second may be NULL */
+	const char *word[SHELL_COMMAND_WORDS]; /* those behind the first may be NULL */
 	enum shell_argument argument[2];
 	const char *arguments;           /* as help shows them; "" when there are none */
 	const char *help;                /* one line */
@@ -43,20 +49,22 @@ struct shell_command {
 /* A line that was understood. */
 struct shell_call {
 	const struct shell_command *command;
-	struct managed_vm *vm;               /* ARGUMENT_VM */
+	struct managed_vm *vm;               /* ARGUMENT_VM, ARGUMENT_ANY_VM: NULL for none */
+	bool hvc;                            /* ARGUMENT_PORT: hvc0 */
 	bool on;                             /* ARGUMENT_SWITCH, ARGUMENT_RESET */
 	enum mitigation mitigation;          /* ARGUMENT_MITIGATION */
 	enum mitigation_mode mode;           /* ARGUMENT_MODE */
-	uint64_t number;                     /* ARGUMENT_NUMBER; 0 when it was left out */
+	uint64_t number;                     /* ARGUMENT_NUMBER; 0 when it was left out; or
+						ARGUMENT_INDEX */
 	const char *words[SHELL_WORDS];      /* ARGUMENT_COMMAND */
 	size_t word_count;
 	const char *name;                    /* ARGUMENT_NAME */
-	const char *rest;                    /* ARGUMENT_NEW, ARGUMENT_CHANGES */
+	const char *rest;                    /* ARGUMENT_NEW, ARGUMENT_CHANGES, _DISK, _NET */
 	char text[LINEEDIT_BYTES];           /* the line as it was; `rest` points into it */
 };
 
 struct shell_table {
-	const struct shell_command *commands; /* those with the same first word side by side */
+	const struct shell_command *commands; /* those that begin alike side by side */
 	size_t count;
 };
 
@@ -81,6 +89,9 @@ const char *shell_candidate(const struct shell_table *table, const char *line, s
  * the next call. (mgmt/shell_settings.c)
  */
 const char *shell_setting(const char *typed, bool is_new, size_t index);
+/* Likewise what a VM's disk may be of, and its network. */
+const char *shell_disk(size_t index);
+const char *shell_net(size_t index);
 
 void shell_init(void);
 

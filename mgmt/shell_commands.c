@@ -16,7 +16,8 @@ static const struct shell_command commands[] = {
 	{{"vm", "create"}, {ARGUMENT_NAME, ARGUMENT_NEW}, "NAME KEY=...",
 		"a new VM; vm start lets it run",
 		"The keys are those of ballast.conf: memory, vcpus, kernel, initrd, module, "
-		"cmdline, boot, debug-exit, weight, cap, cpus; autostart=yes starts it at once. "
+		"cmdline, boot, debug-exit, weight, cap, cpus, tsc, disk, net, console, rng; "
+		"autostart=yes starts it at once. "
 		"Files must be in memory: those of ballast.conf are. like=OTHER begins with what "
 		"another VM has. A value with blanks stands in quotes: "
 		"cmdline=\"console=ttyS0 quiet\".",
@@ -43,14 +44,41 @@ static const struct shell_command commands[] = {
 		"Its console's history and its counters go, too. One of ballast.conf stays in the "
 		"list: vm start makes it anew. One of vm create is gone.",
 		cmd_vm_destroy},
-	{{"vm", "console"}, {ARGUMENT_VM}, "NAME",
+	{{"vm", "console"}, {ARGUMENT_VM, ARGUMENT_PORT}, "NAME [hvc0]",
 		"its serial port, here; " CONSOLE_KEY_NAME " d brings you back",
+		"With hvc0: the first port of its virtio console. "
 		"What you type goes to the guest, except for " CONSOLE_KEY_NAME ": followed by d "
 		"it leaves the console, twice it sends one " CONSOLE_KEY_NAME
 		" to the guest. What the "
 		"guest wrote before is shown first. Of a VM that does not run, the end of its "
 		"output is printed.",
 		cmd_vm_console},
+	{{"vm", "disk", "list"}, {ARGUMENT_ANY_VM}, "[NAME]", "the disks of the VMs, or of one",
+		"Of a disk with cow: how much of its own its guest has written, which takes "
+		"memory.",
+		cmd_vm_disk_list},
+	{{"vm", "disk", "add"}, {ARGUMENT_VM, ARGUMENT_DISK}, "NAME DISK", "give it one more disk",
+		"DISK is as in ballast.conf: a path of the boot volume (/images/debian.img) or a "
+		"disk of the machine (nvme0p3; 'disk list' shows them), then, behind commas: cow, "
+		"so that what the guest writes is its own, in memory; ro; limit=1G, of what cow "
+		"may take.",
+		cmd_vm_disk_add},
+	{{"vm", "disk", "commit"}, {ARGUMENT_VM, ARGUMENT_INDEX}, "NAME N",
+		"write what it has of its own to the base",
+		"Of a disk with cow, while the VM does not run and nobody else uses the base.",
+		cmd_vm_disk_commit},
+	{{"vm", "disk", "discard"}, {ARGUMENT_VM, ARGUMENT_INDEX}, "NAME N",
+		"forget what it has of its own",
+		"Of a disk with cow, while the VM does not run: it is as its base again.",
+		cmd_vm_disk_discard},
+	{{"vm", "net", "list"}, {ARGUMENT_ANY_VM}, "[NAME]",
+		"the network devices of the VMs, or of one", NULL, cmd_vm_net_list},
+	{{"vm", "net", "add"}, {ARGUMENT_VM, ARGUMENT_NET}, "NAME NET",
+		"give it one more network device",
+		"NET is as in ballast.conf: the name of a network, which is made if there is none "
+		"of it; then, behind commas: mac=02:00:00:00:00:01; rate=10M, the bytes a second "
+		"that it may send.",
+		cmd_vm_net_add},
 	{{"trace"}, {ARGUMENT_VM, ARGUMENT_SWITCH}, "NAME on|off", "a line for each exit of a VM",
 		"The lines are shown here while the console is not attached to a guest, as many as "
 		"the serial line can take; the rest is counted. All go to the log, of which the "
@@ -60,6 +88,13 @@ static const struct shell_command commands[] = {
 		"Shares are of one CPU; the exits are those of the last second. With a number it "
 		"ends after so many seconds.", cmd_top},
 	{{"mem"}, {0}, "", "the machine's memory, and who has it", NULL, cmd_mem},
+	{{"disk", "list"}, {0}, "", "the machine's disks, and the images in memory",
+		"Partitions stand below their disk.", cmd_disk_list},
+	{{"net", "list"}, {0}, "", "the networks, and who is plugged in",
+		"What a port sent and received; what was dropped, because it came faster than it "
+		"was fetched or than the port may send; and what was not let through, because its "
+		"sender's address was not the port's.",
+		cmd_net_list},
 	{{"cpu"}, {ARGUMENT_RESET}, "[reset]",
 		"the machine's CPUs, their features, and what is used",
 		"How late its timer's interrupt was let in is the longest that a CPU has not come "
@@ -88,8 +123,11 @@ const struct shell_table shell_table = {commands, ARRAY_SIZE(commands)};
 
 static void usage(const struct shell_command *command, char *text, size_t size)
 {
-	snprintf(text, size, "%s%s%s %s", command->word[0], command->word[1] ? " " : "",
-		command->word[1] ? command->word[1] : "", command->arguments);
+	size_t used = 0;
+
+	for (size_t i = 0; i < SHELL_COMMAND_WORDS && command->word[i]; i++)
+		used += (size_t)snprintf(text + used, size - used, "%s ", command->word[i]);
+	snprintf(text + used, size - used, "%s", command->arguments);
 }
 
 static void help_all(void)
@@ -121,10 +159,10 @@ static void help_one(const struct shell_command *command)
 /* `help vm` is about all of the family. */
 static bool matches(const struct shell_command *command, const struct shell_call *call)
 {
-	if (strcmp(command->word[0], call->words[0]) != 0)
-		return false;
-	return call->word_count < 2 || !command->word[1] ||
-		strcmp(command->word[1], call->words[1]) == 0;
+	for (size_t i = 0; i < MIN(call->word_count, SHELL_COMMAND_WORDS); i++)
+		if (!command->word[i] || strcmp(command->word[i], call->words[i]) != 0)
+			return i > 0 && !command->word[i];
+	return true;
 }
 
 void cmd_help(const struct shell_call *call)

@@ -14,6 +14,7 @@ struct words {
 };
 
 static const char *const switch_words[] = {"off", "on"};
+static const char *const port_words[] = {"com1", "hvc0"};
 static const char *const mode_words[] = {
 	[MITIGATION_AUTO] = "auto", [MITIGATION_ON] = "on", [MITIGATION_OFF] = "off",
 };
@@ -83,11 +84,16 @@ static const char *suggest_vm(const char *name)
 	return suggest_word(name, strlen(name), names, vms_count());
 }
 
-/* "vm start", of the words typed. */
+/* "vm start": as many of its words as there are, up to `count`. */
+static void say_words(struct sentence *sentence, const struct shell_command *command, size_t count)
+{
+	for (size_t i = 0; i < count && command->word[i]; i++)
+		say(sentence, "%s%s", i ? " " : "", command->word[i]);
+}
+
 static void say_command(struct sentence *sentence, const struct shell_command *command)
 {
-	say(sentence, "%s%s%s", command->word[0], command->word[1] ? " " : "",
-		command->word[1] ? command->word[1] : "");
+	say_words(sentence, command, SHELL_COMMAND_WORDS);
 }
 
 static void say_usage(struct sentence *sentence, const struct shell_command *command)
@@ -106,20 +112,31 @@ static const struct shell_command *find_family(const struct shell_table *table, 
 	return NULL;
 }
 
+/* Is it one of those whose first `depth` words are those of `family`? */
 static bool same_family(const struct shell_table *table, const struct shell_command *command,
-	const struct shell_command *family)
+	const struct shell_command *family, size_t depth)
 {
-	return command < table->commands + table->count &&
-		strcmp(command->word[0], family->word[0]) == 0;
+	if (command >= table->commands + table->count)
+		return false;
+	for (size_t i = 0; i < depth; i++)
+		if (strcmp(command->word[i], family->word[i]) != 0)
+			return false;
+	return true;
 }
 
+/* The first that has this word behind `depth` others. */
 static const struct shell_command *find_member(const struct shell_table *table,
-	const struct shell_command *family, const char *word)
+	const struct shell_command *family, size_t depth, const char *word)
 {
-	for (const struct shell_command *at = family; same_family(table, at, family); at++)
-		if (strcmp(at->word[1], word) == 0)
+	for (const struct shell_command *at = family; same_family(table, at, family, depth); at++)
+		if (strcmp(at->word[depth], word) == 0)
 			return at;
 	return NULL;
+}
+
+static bool needs_word(const struct shell_command *family, size_t depth)
+{
+	return depth < SHELL_COMMAND_WORDS && family->word[depth];
 }
 
 static void unknown_command(const struct shell_table *table, const char *word,
@@ -138,16 +155,17 @@ static void unknown_command(const struct shell_table *table, const char *word,
 }
 
 static void unknown_member(const struct shell_table *table, const struct shell_command *family,
-	const char *word, struct sentence *error)
+	size_t depth, const char *word, struct sentence *error)
 {
-	say(error, "%s: ", family->word[0]);
+	say_words(error, family, depth);
 	if (word)
-		say(error, "'%s' is none of its words", word);
+		say(error, ": '%s' is none of its words", word);
 	else
-		say(error, "one more word is needed");
+		say(error, ": one more word is needed");
 	say(error, "; there are: ");
-	for (const struct shell_command *at = family; same_family(table, at, family); at++)
-		say_item(error, at->word[1], at == family);
+	for (const struct shell_command *at = family; same_family(table, at, family, depth); at++)
+		if (at == family || strcmp(at->word[depth], at[-1].word[depth]) != 0)
+			say_item(error, at->word[depth], at == family);
 }
 
 /* The command, and in *used how many words are its own; NULL with a sentence. */
@@ -156,18 +174,17 @@ static const struct shell_command *find_command(const struct shell_table *table,
 {
 	const struct shell_command *family = find_family(table, words->at[0]), *member;
 
-	*used = 1;
-	if (!family) {
+	if (!family)
 		unknown_command(table, words->at[0], error);
-		return NULL;
+	for (*used = 1; family && needs_word(family, *used); ++*used) {
+		const char *word = *used < words->count ? words->at[*used] : NULL;
+
+		member = word ? find_member(table, family, *used, word) : NULL;
+		if (!member)
+			unknown_member(table, family, *used, word, error);
+		family = member;
 	}
-	if (!family->word[1])
-		return family;
-	*used = 2;
-	member = words->count < 2 ? NULL : find_member(table, family, words->at[1]);
-	if (!member)
-		unknown_member(table, family, words->count < 2 ? NULL : words->at[1], error);
-	return member;
+	return family;
 }
 
 /* --- Arguments --- */
@@ -223,6 +240,26 @@ static bool take_number(const char *word, struct shell_call *call, struct senten
 	return number != 0;
 }
 
+static bool take_index(const char *word, struct shell_call *call, struct sentence *error)
+{
+	if (!word || word[0] < '0' || word[0] > '9' || word[1]) {
+		say(error, "%s%s%sit needs a disk's number; 'vm disk list' shows them",
+			word ? "'" : "", word ? word : "", word ? "' is none: " : "");
+		return false;
+	}
+	call->number = (uint64_t)(word[0] - '0');
+	return true;
+}
+
+static bool take_port(const char *word, struct shell_call *call, struct sentence *error)
+{
+	call->hvc = word && strcmp(word, port_words[1]) == 0;
+	if (!word || call->hvc || strcmp(word, port_words[0]) == 0)
+		return true;
+	say(error, "'%s' is neither '%s' nor '%s'", word, port_words[0], port_words[1]);
+	return false;
+}
+
 static bool take_reset(const char *word, struct shell_call *call, struct sentence *error)
 {
 	call->on = word && strcmp(word, "reset") == 0;
@@ -275,7 +312,12 @@ static bool take_settings(enum shell_argument kind, const char *rest, struct she
 	call->rest = rest;
 	if (*rest || kind == ARGUMENT_NEW)
 		return true;
-	say(error, "it needs key=value, such as weight=50; 'help vm set' has the keys");
+	if (kind == ARGUMENT_DISK)
+		say(error, "it needs a disk, such as '/images/debian.img, cow' or nvme0p3");
+	else if (kind == ARGUMENT_NET)
+		say(error, "it needs a network, such as lan0");
+	else
+		say(error, "it needs key=value, such as weight=50; 'help vm set' has the keys");
 	return false;
 }
 
@@ -299,7 +341,15 @@ static bool take_argument(enum shell_argument kind, const char *word, struct she
 		return take_name(word, call, error);
 	case ARGUMENT_NEW:
 	case ARGUMENT_CHANGES:
+	case ARGUMENT_DISK:
+	case ARGUMENT_NET:
 		return take_settings(kind, word ? word : "", call, error);
+	case ARGUMENT_ANY_VM:
+		return !word || take_vm(word, call, error);
+	case ARGUMENT_INDEX:
+		return take_index(word, call, error);
+	case ARGUMENT_PORT:
+		return take_port(word, call, error);
 	case ARGUMENT_COMMAND:
 	case ARGUMENT_NONE:
 		break;
@@ -309,7 +359,8 @@ static bool take_argument(enum shell_argument kind, const char *word, struct she
 
 static bool takes_rest(enum shell_argument kind)
 {
-	return kind == ARGUMENT_NEW || kind == ARGUMENT_CHANGES;
+	return kind == ARGUMENT_NEW || kind == ARGUMENT_CHANGES || kind == ARGUMENT_DISK ||
+		kind == ARGUMENT_NET;
 }
 
 /* -EINVAL after "vm start: ..." */
@@ -375,29 +426,29 @@ static const char *vm_name(size_t index)
 	return index < vms_count() ? vms_at(index)->config->name : NULL;
 }
 
-/* First words: all of them; the caller passes repetitions over. */
-static const char *first_word(const struct shell_table *table, size_t index)
+/*
+ * The words of a command that may stand behind `depth` others: all of them; the caller passes
+ * repetitions over.
+ */
+static const char *command_word(const struct shell_table *table, const char *const *before,
+	size_t depth, size_t index)
 {
-	return index < table->count ? table->commands[index].word[0] : NULL;
-}
+	const struct shell_command *family = table->commands;
 
-static const char *second_word(const struct shell_table *table, const char *family_word,
-	size_t index)
-{
-	const struct shell_command *family = find_family(table, family_word);
-
-	if (!family || !family->word[1])
+	for (size_t i = 0; i < depth && family; i++)
+		family = i == 0 ? find_family(table, before[0]) :
+			needs_word(family, i) ? find_member(table, family, i, before[i]) : NULL;
+	if (!family || !needs_word(family, depth))
 		return NULL;
-	return same_family(table, family + index, family) ? family[index].word[1] : NULL;
+	return same_family(table, family + index, family, depth) ? family[index].word[depth] : NULL;
 }
 
 static const char *argument_word(const struct shell_table *table, const struct words *words,
 	enum shell_argument kind, size_t used, const char *typed_word, size_t index)
 {
-	size_t typed = words->count - used;
-
 	switch (kind) {
 	case ARGUMENT_VM:
+	case ARGUMENT_ANY_VM:
 		return vm_name(index);
 	case ARGUMENT_SWITCH:
 		return index < ARRAY_SIZE(switch_words) ? switch_words[index] : NULL;
@@ -408,13 +459,18 @@ static const char *argument_word(const struct shell_table *table, const struct w
 	case ARGUMENT_MODE:
 		return index < ARRAY_SIZE(mode_words) ? mode_words[index] : NULL;
 	case ARGUMENT_COMMAND:
-		if (typed == 0)
-			return first_word(table, index);
-		return typed == 1 ? second_word(table, words->at[used], index) : NULL;
+		return command_word(table, words->at + used, words->count - used, index);
+	case ARGUMENT_PORT:
+		return index < ARRAY_SIZE(port_words) ? port_words[index] : NULL;
+	case ARGUMENT_DISK:
+		return shell_disk(index);
+	case ARGUMENT_NET:
+		return shell_net(index);
 	case ARGUMENT_NEW:
 	case ARGUMENT_CHANGES:
 		return shell_setting(typed_word, kind == ARGUMENT_NEW, index);
 	case ARGUMENT_NUMBER:
+	case ARGUMENT_INDEX:
 	case ARGUMENT_NAME:
 	case ARGUMENT_NONE:
 		break;
@@ -439,6 +495,7 @@ const char *shell_candidate(const struct shell_table *table, const char *line, s
 	char before[LINEEDIT_BYTES], unused[SHELL_ERROR_BYTES];
 	struct sentence error = {.text = unused};
 	const struct shell_command *command;
+	const char *word;
 	struct words words;
 	size_t used;
 
@@ -446,11 +503,9 @@ const char *shell_candidate(const struct shell_table *table, const char *line, s
 	memcpy(before, line, start);
 	before[start] = '\0';
 	split(before, &words);
-	if (words.count == 0)
-		return first_word(table, index);
-	command = find_family(table, words.at[0]);
-	if (command && command->word[1] && words.count == 1)
-		return second_word(table, words.at[0], index);
+	word = command_word(table, words.at, words.count, index);
+	if (word || words.count == 0)
+		return word;
 	command = find_command(table, &words, &used, &error);
 	if (!command)
 		return NULL;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What may be typed as a setting of `vm create` and `vm set`: keys, and values where few. */
+#include "host/block/block.h"
 #include "host/machine.h"
+#include "host/net/net.h"
 #include "lib/printf.h"
 #include "lib/string.h"
 #include "mgmt/shell.h"
@@ -29,6 +31,26 @@ static const char *file(size_t index)
 	return NULL;
 }
 
+const char *shell_disk(size_t index)
+{
+	const struct block_device *device;
+	size_t files = 0;
+
+	while (file(files))
+		files++;
+	if (index < files)
+		return file(index);
+	device = block_at(index - files);
+	return device ? device->name : NULL;
+}
+
+const char *shell_net(size_t index)
+{
+	const struct net_switch *net = net_at(index);
+
+	return net ? net_name(net) : NULL;
+}
+
 static const char *value(const char *typed, size_t index)
 {
 	if (is_key(typed, "kernel") || is_key(typed, "initrd") || is_key(typed, "module"))
@@ -37,7 +59,12 @@ static const char *value(const char *typed, size_t index)
 		return index < vms_count() ? vms_at(index)->config->name : NULL;
 	if (is_key(typed, "boot"))
 		return index < CONFIG_BOOTS ? config_boot_names[index] : NULL;
-	if (is_key(typed, "autostart") || is_key(typed, "debug-exit"))
+	if (is_key(typed, "disk"))
+		return shell_disk(index);
+	if (is_key(typed, "net"))
+		return shell_net(index);
+	if (is_key(typed, "autostart") || is_key(typed, "debug-exit") ||
+		is_key(typed, "console") || is_key(typed, "rng"))
 		return index < ARRAY_SIZE(switches) ? switches[index] : NULL;
 	return NULL;
 }

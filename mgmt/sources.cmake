@@ -36,8 +36,10 @@ list(APPEND MGMT_SOURCES ${MGMT_LOADER_SOURCES})
 set(MGMT_SHELL_SOURCES
 	mgmt/ansi.c
 	mgmt/banner.c
+	mgmt/cmd_disk.c
 	mgmt/cmd_machine.c
 	mgmt/cmd_mitigation.c
+	mgmt/cmd_net.c
 	mgmt/cmd_top.c
 	mgmt/cmd_vm.c
 	mgmt/cmd_vm_show.c
@@ -58,9 +60,12 @@ set(MGMT_SHELL_SOURCES
 	mgmt/text.c
 	mgmt/text_sched.c
 	mgmt/vm_build.c
+	mgmt/vm_console.c
+	mgmt/vm_disks.c
 	mgmt/vm_dump.c
 	mgmt/vm_life.c
 	mgmt/vm_load.c
+	mgmt/vm_nets.c
 	mgmt/vms.c
 )
 list(APPEND MGMT_SOURCES ${MGMT_SHELL_SOURCES})

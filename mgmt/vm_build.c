@@ -3,65 +3,20 @@
 #include "mgmt/vm_build.h"
 
 #include "devices/platform.h"
-#include "devices/uart.h"
+#include "devices/virtio/rng.h"
 #include "host/memory.h"
 #include "lib/printf.h"
 #include "lib/string.h"
 #include "mgmt/guest_layout.h"
 #include "mgmt/text.h"
+#include "mgmt/vm_console.h"
+#include "mgmt/vm_disks.h"
+#include "mgmt/vm_nets.h"
 #include "vcpu/sched.h"
 
 /* Besides a guest's memory: its records, and page tables for all of it in the smallest pages. */
 #define OVERHEAD_BYTES KIB(512)
 #define OVERHEAD_SHIFT 9
-
-/* --- The guest's first serial port --- */
-
-static size_t com1_output(struct uart *uart, const uint8_t *bytes, size_t count)
-{
-	return console_port_output(uart->owner, bytes, count);
-}
-
-static void com1_input_ready(struct uart *uart)
-{
-	console_port_input_ready(uart->owner);
-}
-
-static size_t port_input(struct console_port *port, const uint8_t *bytes, size_t count)
-{
-	struct managed_vm *managed = container_of(port, struct managed_vm, port);
-	size_t taken;
-
-	if (!managed_is_running(managed))
-		return count;
-	spin_lock(&managed->vm->lock);
-	taken = uart_input(managed->platform->com1, bytes, count);
-	spin_unlock(&managed->vm->lock);
-	return taken;
-}
-
-static void port_output_ready(struct console_port *port)
-{
-	struct managed_vm *managed = container_of(port, struct managed_vm, port);
-
-	spin_lock(&managed->vm->lock);
-	uart_output_ready(managed->platform->com1);
-	spin_unlock(&managed->vm->lock);
-}
-
-static int connect_console(struct managed_vm *managed)
-{
-	struct console_port *port = &managed->port;
-	struct uart *uart = managed->platform->com1;
-
-	port->name = managed->config->name;
-	port->input = port_input;
-	port->output_ready = port_output_ready;
-	uart->owner = port;
-	uart->output = com1_output;
-	uart->input_ready = com1_input_ready;
-	return console_port_init(port);
-}
 
 /* --- Memory --- */
 
@@ -105,19 +60,45 @@ int vm_build_admit(const struct managed_vm *managed, char *why, size_t size)
 
 void vm_unbuild(struct managed_vm *managed)
 {
-	if (!managed->vm)
-		return;
-	if (managed->port.scrollback)
-		console_port_destroy(&managed->port);
-	vm_destroy(managed->vm);
-	heap_free(managed->dump);
-	managed->dump = NULL;
-	managed->vm = NULL;
-	managed->platform = NULL;
-	managed->restart_ns = 0;
+	if (managed->vm) {
+		vm_console_disconnect(managed);
+		vm_destroy(managed->vm);
+		heap_free(managed->dump);
+		managed->dump = NULL;
+		managed->vm = NULL;
+		managed->platform = NULL;
+		managed->restart_ns = 0;
+	}
+	vm_disks_forget(managed);
+	vm_nets_forget(managed);
 }
 
-static int furnish(struct managed_vm *managed)
+static int create_rng(struct managed_vm *managed, char *why, size_t size)
+{
+	int error;
+
+	if (!managed->config->rng)
+		return 0;
+	error = virtio_rng_create(managed->vm, managed->platform->pci);
+	if (error == -ENODEV)
+		snprintf(why, size, "rng: this machine's CPU has neither RDSEED nor RDRAND that"
+			" work");
+	return error;
+}
+
+/* The virtio devices, in this order on the PCI bus. */
+static int plug_devices(struct managed_vm *managed, char *why, size_t size)
+{
+	int error = vm_disks_create(managed, why, size);
+
+	if (!error)
+		error = vm_nets_create(managed, why, size);
+	if (!error)
+		error = vm_console_connect(managed);
+	return error ? error : create_rng(managed, why, size);
+}
+
+static int furnish(struct managed_vm *managed, char *why, size_t size)
 {
 	const struct vm_config *config = managed->config;
 	struct platform_options options = {.debug_exit = config->debug_exit};
@@ -133,7 +114,7 @@ static int furnish(struct managed_vm *managed)
 	error = platform_create(managed->vm, &options, &managed->platform);
 	if (error)
 		return error;
-	error = connect_console(managed);
+	error = plug_devices(managed, why, size);
 	return error ? error : sched_set(managed->vm, &config->sched);
 }
 
@@ -144,6 +125,8 @@ static const char *why_not_built(int error)
 		return "no memory for its records";
 	case -EINVAL:
 		return "none of its cpus runs guests";
+	case -ENOSPC:
+		return "it has no room for all its devices";
 	case -ENOTSUP:
 		return "this CPU cannot scale its TSC to the frequency that 'tsc' asks for; set"
 			" tsc=machine";
@@ -153,19 +136,23 @@ static const char *why_not_built(int error)
 
 int vm_build(struct managed_vm *managed, char *why, size_t size)
 {
+	int error = vm_disks_open(managed, why, size);
 	uint64_t before = vm_memory_in_use();
-	int error = vm_create(managed->config->name, managed->config->vcpus, &managed->vm);
 
+	if (error)
+		return error;
+	why[0] = '\0';
+	error = vm_create(managed->config->name, managed->config->vcpus, &managed->vm);
 	if (error) {
 		managed->vm = NULL;
 	} else {
 		managed->vm->overhead_bytes_before = before;
-		error = furnish(managed);
-		if (error)
-			vm_unbuild(managed);
+		error = furnish(managed, why, size);
 	}
 	if (error) {
-		snprintf(why, size, why_not_built(error), -error);
+		vm_unbuild(managed);
+		if (!why[0])
+			snprintf(why, size, why_not_built(error), -error);
 		return error;
 	}
 	managed->overhead_bytes = vm_memory_in_use() - before;

@@ -15,7 +15,10 @@
 int vm_build_admit(const struct managed_vm *managed, char *why, size_t size) __must_check;
 /* managed->vm is NULL before. 0, or -E... with half a sentence and nothing left behind. */
 int vm_build(struct managed_vm *managed, char *why, size_t size) __must_check;
-/* All that the VM holds is given back; it may hold nothing. It does not run. */
+/*
+ * All that the VM holds is given back but what its disks have of their own; it may hold nothing. It
+ * does not run.
+ */
 void vm_unbuild(struct managed_vm *managed);
 
 #endif

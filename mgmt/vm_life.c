@@ -6,6 +6,8 @@
 #include "lib/string.h"
 #include "mgmt/loader.h"
 #include "mgmt/vm_build.h"
+#include "mgmt/vm_console.h"
+#include "mgmt/vm_disks.h"
 #include "mgmt/vm_dump.h"
 #include "mgmt/vm_life.h"
 #include "vcpu/pvclock.h"
@@ -51,6 +53,10 @@ static int prepare(struct managed_vm *managed, char *why, size_t size)
 	if (!hw) {
 		snprintf(why, size, "this CPU cannot run guests");
 		return -ENOTSUP;
+	}
+	if (vm_disks_busy(managed)) {
+		snprintf(why, size, "a disk is being written to its base; wait for that");
+		return -EBUSY;
 	}
 	error = loader_find_files(managed->config, &files, why, size);
 	if (!error)
@@ -104,7 +110,7 @@ void vms_stop(struct managed_vm *managed)
 	}
 	managed->restart_ns = 0;
 	managed->last_stop = VM_STOP_OPERATOR;
-	console_port_ended(&managed->port);
+	vm_console_ended(managed);
 	vm_tell(managed, "stopped");
 }
 
@@ -123,6 +129,7 @@ void vms_destroy(struct managed_vm *managed)
 		return;
 	}
 	vm_unbuild(managed);
+	vm_disks_close(managed);
 	managed->last_stop = VM_STOP_NONE;
 	vm_tell(managed, "destroyed");
 	if (managed->created)
@@ -202,9 +209,9 @@ static uint64_t has_stopped(struct managed_vm *managed)
 	managed->stopped_ns = clock_now_ns();
 	ran_ns = managed->stopped_ns - vm->started_ns;
 	again = wish == WISH_RESET || (wish == WISH_NONE && stop == VM_STOP_RESET);
-	console_port_drain(&managed->port);
+	vm_console_drain(managed);
 	if (!again)
-		console_port_ended(&managed->port);
+		vm_console_ended(managed);
 	if (stop == VM_STOP_FAULT)
 		managed->dump = vm_dump_capture(vm);
 	vm->state = VM_STOPPED;

@@ -8,6 +8,8 @@
 #include "lib/string.h"
 #include "mgmt/config_words.h"
 #include "mgmt/vm_build.h"
+#include "mgmt/vm_console.h"
+#include "mgmt/vm_disks.h"
 #include "mgmt/vm_life.h"
 
 static struct managed_vm *vms[VMS_MAX]; /* the file's first, then in the order of creation */
@@ -56,6 +58,7 @@ void vms_test_reset(void)
 {
 	while (vm_total) {
 		vm_unbuild(vms[vm_total - 1]);
+		vm_disks_close(vms[vm_total - 1]);
 		vms_remove(vms[vm_total - 1]);
 	}
 }
@@ -177,6 +180,9 @@ static int check_files(const struct vm_config *config, char *why, size_t size)
 		error = check_file("initrd", config->initrd, why, size);
 	for (size_t i = 0; i < config->module_count && !error; i++)
 		error = check_file("module", config->modules[i].path, why, size);
+	for (size_t i = 0; i < config->disk_count && !error; i++)
+		if (config->disks[i].source[0] == '\\')
+			error = check_file("disk", config->disks[i].source, why, size);
 	return error;
 }
 
@@ -209,6 +215,9 @@ static int begin_config(struct vm_config *config, const char *settings, char *wh
 	}
 	*config = *like->config;
 	config->autostart = false;
+	/* Two NICs of one address do not go together. */
+	for (size_t i = 0; i < config->net_count; i++)
+		config->nets[i].has_mac = false;
 	return 0;
 }
 
@@ -227,7 +236,9 @@ static int check_name(const char *name, char *why, size_t size)
 	return -EINVAL;
 }
 
-#define FILE_KEYS (BIT(CONFIG_KEY_KERNEL) | BIT(CONFIG_KEY_INITRD) | BIT(CONFIG_KEY_MODULE))
+#define FILE_KEYS                                                                                  \
+	(BIT(CONFIG_KEY_KERNEL) | BIT(CONFIG_KEY_INITRD) | BIT(CONFIG_KEY_MODULE) |                \
+		BIT(CONFIG_KEY_DISK))
 
 static int parse_words(struct config_words *words, const char *settings, char *why, size_t size)
 {
@@ -276,7 +287,8 @@ int vms_create(const char *name, const char *settings, char *why, size_t size)
 /* These are built into a VM: what there is of it has to go. */
 #define BUILT_KEYS                                                                                 \
 	(BIT(CONFIG_KEY_MEMORY) | BIT(CONFIG_KEY_VCPUS) | BIT(CONFIG_KEY_DEBUG_EXIT) |             \
-		BIT(CONFIG_KEY_TSC))
+		BIT(CONFIG_KEY_TSC) | BIT(CONFIG_KEY_DISK) | BIT(CONFIG_KEY_NET) |                 \
+		BIT(CONFIG_KEY_CONSOLE) | BIT(CONFIG_KEY_RNG))
 
 static int apply(struct managed_vm *managed, const struct config_words *words, char *why,
 	size_t size)
@@ -288,32 +300,27 @@ static int apply(struct managed_vm *managed, const struct config_words *words, c
 			" for the rest", managed->config->name);
 		return -EBUSY;
 	}
+	if (vm_disks_busy(managed)) {
+		snprintf(why, size, "a disk is being written to its base; wait for that");
+		return -EBUSY;
+	}
 	if (words->given & BUILT_KEYS)
 		vm_unbuild(managed);
+	if (words->given & BIT(CONFIG_KEY_DISK))
+		vm_disks_change(managed, &words->vm);
 	if (!managed->vm || !sched_set(managed->vm, &words->vm.sched))
 		return 0;
 	snprintf(why, size, "none of these cpus runs guests; 'cpu' shows which there are");
 	return -EINVAL;
 }
 
-int vms_set(struct managed_vm *managed, const char *settings, char *why, size_t size)
+/* What the words make of the VM's configuration is its configuration from now on. */
+static int change(struct managed_vm *managed, const struct config_words *words, char *why,
+	size_t size)
 {
-	struct config_words words = { .vm = *managed->config };
-	struct vm_config *config;
-	int error;
+	struct vm_config *config = keep_config(&words->vm, why, size);
+	int error = config ? apply(managed, words, why, size) : -ENOMEM;
 
-	if (managed->config->error) {
-		snprintf(why, size, "'%s' is misconfigured: %s", managed->config->name,
-			managed->config->error);
-		return -EINVAL;
-	}
-	error = parse_words(&words, settings, why, size);
-	if (error)
-		return error;
-	config = keep_config(&words.vm, why, size);
-	if (!config)
-		return -ENOMEM;
-	error = apply(managed, &words, why, size);
 	if (error) {
 		heap_free(config);
 		return error;
@@ -321,8 +328,47 @@ int vms_set(struct managed_vm *managed, const char *settings, char *why, size_t 
 	forget_config(managed);
 	managed->config = config;
 	managed->own_config = true;
-	managed->port.name = config->name;
+	vm_console_rename(managed);
 	return 0;
+}
+
+static int check_configured(const struct managed_vm *managed, char *why, size_t size)
+{
+	if (!managed->config->error)
+		return 0;
+	snprintf(why, size, "'%s' is misconfigured: %s", managed->config->name,
+		managed->config->error);
+	return -EINVAL;
+}
+
+int vms_set(struct managed_vm *managed, const char *settings, char *why, size_t size)
+{
+	struct config_words words = { .vm = *managed->config };
+	int error = check_configured(managed, why, size);
+
+	if (!error)
+		error = parse_words(&words, settings, why, size);
+	return error ? error : change(managed, &words, why, size);
+}
+
+int vms_add(struct managed_vm *managed, enum config_vm_key key, const char *text, char *why,
+	size_t size)
+{
+	struct config_words words = { .vm = *managed->config };
+	int error = check_configured(managed, why, size);
+
+	if (error)
+		return error;
+	if (managed_is_running(managed) || managed->restart_ns) {
+		snprintf(why, size, "'%s' runs: stop it first", managed->config->name);
+		return -EBUSY;
+	}
+	error = config_words_add(&words, key, text);
+	if (error)
+		snprintf(why, size, "%s", words.error);
+	else if (key == CONFIG_KEY_DISK)
+		error = check_files(&words.vm, why, size);
+	return error ? error : change(managed, &words, why, size);
 }
 
 /* --- For the shell --- */

@@ -6,6 +6,7 @@
 #ifndef BALLAST_MGMT_VMS_H
 #define BALLAST_MGMT_VMS_H
 
+#include "devices/virtio/console.h"
 #include "mgmt/config.h"
 #include "mgmt/console.h"
 #include "vcpu/vm.h"
@@ -25,13 +26,54 @@ struct vm_sample {
 	uint64_t exits[EXIT_KINDS];
 };
 
+struct virtio_blk;
+struct virtio_net;
+
+/* A disk of a VM; mgmt/vm_disks.h. */
+struct managed_disk {
+	struct block_device *base;    /* NULL: not open */
+	enum block_open how;
+	struct block_device *overlay; /* NULL: none */
+	struct virtio_blk *blk;       /* NULL: the VM is not built */
+	struct managed_vm *owner;     /* while it is being written back */
+	uint64_t committed_bytes;     /* likewise */
+	bool committing;
+};
+
+struct managed_nic {
+	struct virtio_net *device;    /* NULL: the VM is not built */
+	uint8_t mac[CONFIG_MAC_BYTES];
+	bool has_mac;
+	bool given;                   /* by the configuration */
+};
+
+/* Lines that a guest writes to the log. */
+struct guest_log {
+	char line[120];               /* [vm.lock] as all of it */
+	size_t length;
+	uint64_t refilled_ns;
+	unsigned int used, left_out;
+};
+
+/* A VM's virtio console; mgmt/vm_console.h. */
+struct hvc {
+	struct virtio_console *device; /* NULL: none */
+	struct virtio_console_port ports[VIRTIO_CONSOLE_PORTS];
+	struct console_port port;      /* hvc0's */
+	char name[CONFIG_NAME_BYTES + 8];
+	struct guest_log log;
+};
+
 struct managed_vm {
 	const struct vm_config *config; /* the name never changes */
 	bool own_config;              /* it is on the heap */
 	bool created;                 /* by `vm create`: `vm destroy` takes it out of the list */
 	struct vm *vm;             /* NULL: not created, or destroyed */
 	struct platform *platform;
-	struct console_port port;
+	struct console_port port;     /* COM1's */
+	struct hvc hvc;
+	struct managed_disk disks[CONFIG_MAX_DISKS]; /* as in the configuration */
+	struct managed_nic nics[CONFIG_MAX_NETS];    /* likewise */
 	enum vm_wish wish;
 	bool trace;
 	enum vm_stop last_stop;    /* why it stopped last */
@@ -83,6 +125,9 @@ int vms_create(const char *name, const char *settings, char *why, size_t size) _
  * run, for its next start. 0, or -E... with a sentence, and nothing has changed.
  */
 int vms_set(struct managed_vm *managed, const char *settings, char *why, size_t size) __must_check;
+/* One more disk (CONFIG_KEY_DISK) or network (CONFIG_KEY_NET), as in ballast.conf. As vms_set(). */
+int vms_add(struct managed_vm *managed, enum config_vm_key key, const char *text, char *why,
+	size_t size) __must_check;
 void vms_set_trace(struct managed_vm *managed, bool on);
 
 /* Serve VMs that have stopped. Returns when to call again at the latest; 0: no need. */

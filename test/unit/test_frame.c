@@ -309,6 +309,22 @@ static void heap_objects_are_apart_aligned_and_zero(void **state)
 	assert_int_equal(free_frames(), before);
 }
 
+static void disks_leave_what_is_promised(void **state)
+{
+	uint64_t free, taken = 0;
+
+	(void)state;
+	init_one_range(RAM_START, MIB(4));
+	free = free_frames();
+	frame_set_reserve(100);
+	while (frame_alloc(FRAME_ORDER_4K, FRAME_DISK) != HPA_NONE)
+		taken++;
+	assert_int_equal(taken, free - 100);
+	assert_int_not_equal(frame_alloc(FRAME_ORDER_4K, FRAME_GUEST), HPA_NONE);
+	frame_set_reserve(0);
+	assert_int_not_equal(frame_alloc(FRAME_ORDER_4K, FRAME_DISK), HPA_NONE);
+}
+
 static void heap_runs_out_politely(void **state)
 {
 	(void)state;
@@ -331,6 +347,7 @@ int main(void)
 		cmocka_unit_test(a_long_mixture_keeps_blocks_apart),
 		cmocka_unit_test(zeroed_frames_are_zero),
 		cmocka_unit_test(heap_objects_are_apart_aligned_and_zero),
+		cmocka_unit_test(disks_leave_what_is_promised),
 		cmocka_unit_test(heap_runs_out_politely),
 	};
 

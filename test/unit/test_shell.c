@@ -9,7 +9,9 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "host/block/block.h"
 #include "host/machine.h"
+#include "host/net/net.h"
 #include "mgmt/banner.h"
 #include "mgmt/commands.h"
 #include "mgmt/shell.h"
@@ -69,6 +71,14 @@ HANDLER(cmd_vm_pause)
 HANDLER(cmd_vm_resume)
 HANDLER(cmd_vm_destroy)
 HANDLER(cmd_vm_console)
+HANDLER(cmd_disk_list)
+HANDLER(cmd_vm_disk_list)
+HANDLER(cmd_vm_disk_add)
+HANDLER(cmd_vm_disk_commit)
+HANDLER(cmd_vm_disk_discard)
+HANDLER(cmd_net_list)
+HANDLER(cmd_vm_net_list)
+HANDLER(cmd_vm_net_add)
 HANDLER(cmd_trace)
 HANDLER(cmd_top)
 HANDLER(cmd_mem)
@@ -80,6 +90,26 @@ HANDLER(cmd_poweroff)
 HANDLER(cmd_reboot)
 
 struct machine machine;
+
+/* A disk, and a network. */
+struct block_device *block_at(size_t index)
+{
+	static struct block_device disk = {.name = "nvme0"};
+
+	return index == 0 ? &disk : NULL;
+}
+
+struct net_switch *net_at(size_t index)
+{
+	static char net[] = "lan0";
+
+	return index == 0 ? (struct net_switch *)net : NULL;
+}
+
+const char *net_name(const struct net_switch *net)
+{
+	return (const char *)net;
+}
 
 static char printed[16384];
 
@@ -147,9 +177,9 @@ static void mistakes_name_the_word(void **state)
 	assert_error("pweroff", "'pweroff' is no command, perhaps 'poweroff' is meant; "
 		"'help' lists them all");
 	assert_error("vm", "vm: one more word is needed; there are: list, show, create, "
-		"set, start, stop, reset, pause, resume, destroy, console");
+		"set, start, stop, reset, pause, resume, destroy, console, disk, net");
 	assert_error("vm kill debian", "vm: 'kill' is none of its words; there are: list, show, "
-		"create, set, start, stop, reset, pause, resume, destroy, console");
+		"create, set, start, stop, reset, pause, resume, destroy, console, disk, net");
 	assert_error("vm start", "vm start: it needs the name of a VM; there are: debian, debug, "
 		"win");
 	assert_error("vm start foo", "vm start: no VM is called 'foo'; there are: debian, debug, "
@@ -202,7 +232,8 @@ static void any_line_fits_the_sentence(void **state)
 	assert_int_equal(parse("vm start a b c d e f g h i j k l"), -EINVAL);
 }
 
-#define VM_WORDS "list show create set start stop reset pause resume destroy console "
+#define TOP_WORDS "vm trace top mem disk net cpu mitigation log version poweroff reboot help "
+#define VM_WORDS "list show create set start stop reset pause resume destroy console disk net "
 
 static void settings_are_the_rest_of_the_line(void **state)
 {
@@ -223,6 +254,46 @@ static void settings_are_the_rest_of_the_line(void **state)
 		"'debian' is meant; there are: debian, debug, win");
 }
 
+static void disks_and_networks_have_three_words(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("vm disk list"), 0);
+	assert_ptr_equal(call.command->run, cmd_vm_disk_list);
+	assert_null(call.vm);
+	assert_int_equal(parse("vm disk list win"), 0);
+	assert_ptr_equal(call.vm, &all[2]);
+	assert_int_equal(parse("vm disk add debug  /a b.img, cow "), 0);
+	assert_ptr_equal(call.command->run, cmd_vm_disk_add);
+	assert_ptr_equal(call.vm, &all[1]);
+	assert_string_equal(call.rest, "/a b.img, cow ");
+	assert_int_equal(parse("vm disk commit win 7"), 0);
+	assert_int_equal(call.number, 7);
+	assert_int_equal(parse("vm net add win lan0, rate=1M"), 0);
+	assert_string_equal(call.rest, "lan0, rate=1M");
+	assert_int_equal(parse("disk list"), 0);
+	assert_ptr_equal(call.command->run, cmd_disk_list);
+	assert_int_equal(parse("vm console win hvc0"), 0);
+	assert_true(call.hvc);
+	assert_int_equal(parse("vm console win com1"), 0);
+	assert_false(call.hvc);
+	assert_int_equal(parse("vm console win"), 0);
+	assert_false(call.hvc);
+	assert_error("vm disk", "vm disk: one more word is needed; there are: list, add, commit, "
+		"discard");
+	assert_error("vm disk eject", "vm disk: 'eject' is none of its words; there are: list, "
+		"add, commit, discard");
+	assert_error("vm disk add win", "vm disk add: it needs a disk, such as '/images/debian.img,"
+		" cow' or nvme0p3");
+	assert_error("vm net add win", "vm net add: it needs a network, such as lan0");
+	assert_error("vm disk commit win", "vm disk commit: it needs a disk's number; 'vm disk"
+		" list' shows them");
+	assert_error("vm disk commit win vda", "vm disk commit: 'vda' is none: it needs a disk's"
+		" number; 'vm disk list' shows them");
+	assert_error("vm console win tty", "vm console: 'tty' is neither 'com1' nor 'hvc0'");
+	assert_error("vm disk list wni", "vm disk list: no VM is called 'wni', perhaps 'win' is"
+		" meant; there are: debian, debug, win");
+}
+
 /* All candidates after `line`, joined by blanks. */
 static const char *offered(const char *line)
 {
@@ -241,7 +312,7 @@ static const char *offered(const char *line)
 static void tab_offers_what_may_follow(void **state)
 {
 	(void)state;
-	assert_string_equal(offered(""), "vm trace top mem cpu mitigation log version poweroff reboot help ");
+	assert_string_equal(offered(""), TOP_WORDS);
 	assert_string_equal(offered("vm "), VM_WORDS);
 	assert_string_equal(offered("vm start "), "debian debug win ");
 	assert_string_equal(offered("vm  stop  "), "debian debug win ");
@@ -251,15 +322,22 @@ static void tab_offers_what_may_follow(void **state)
 	assert_string_equal(offered("trace debian "), "off on ");
 	assert_string_equal(offered("trace debian on "), "");
 	assert_string_equal(offered("log "), "");
-	assert_string_equal(offered("help "), "vm trace top mem cpu mitigation log version poweroff reboot help ");
+	assert_string_equal(offered("help "), TOP_WORDS);
 	assert_string_equal(offered("help vm "), VM_WORDS);
+	assert_string_equal(offered("vm disk "), "list add commit discard ");
+	assert_string_equal(offered("help vm disk "), "list add commit discard ");
+	assert_string_equal(offered("vm disk commit "), "debian debug win ");
+	assert_string_equal(offered("vm disk add win "), "nvme0 ");
+	assert_string_equal(offered("vm disk add win nvme0, "), "nvme0 ");
+	assert_string_equal(offered("vm net add win "), "lan0 ");
+	assert_string_equal(offered("vm console win "), "com1 hvc0 ");
 	assert_string_equal(offered("help mem "), "");
 	assert_string_equal(offered("nothing "), "");
 	assert_string_equal(offered("a b c d e f g h i j "), "");
 }
 
 #define KEYS "memory= vcpus= kernel= initrd= module= cmdline= boot= autostart= debug-exit= weight= " \
-	     "cap= cpus= tsc= "
+	     "cap= cpus= tsc= disk= net= console= rng= "
 
 /* The same for the word that begins at `start`. */
 static const char *offered_at(const char *line, size_t start)
@@ -286,6 +364,8 @@ static void tab_offers_settings(void **state)
 	assert_string_equal(offered("vm create x a=1 b=2 c=3 d=4 e=5 f=6 g=7 h=8 "), KEYS "like= ");
 	assert_string_equal(offered("vm set "), "debian debug win ");
 	assert_string_equal(offered("vm set debug vcpus=2 "), KEYS);
+	assert_string_equal(offered_at("vm set win net=", 11), "net=lan0 ");
+	assert_string_equal(offered_at("vm set win rng=", 11), "rng=yes rng=no ");
 	assert_string_equal(offered_at("vm create x kernel=/a", 12), "kernel=/a/vmlinuz kernel=/b ");
 	assert_string_equal(offered_at("vm create x like=", 12), "like=debian like=debug like=win ");
 	assert_string_equal(offered_at("vm set win boot=", 11),
@@ -421,6 +501,7 @@ int main(void)
 		cmocka_unit_test_setup(lists_of_vms_may_be_empty_or_long, setup),
 		cmocka_unit_test_setup(any_line_fits_the_sentence, setup),
 		cmocka_unit_test_setup(tab_offers_what_may_follow, setup),
+		cmocka_unit_test_setup(disks_and_networks_have_three_words, setup),
 		cmocka_unit_test_setup(settings_are_the_rest_of_the_line, setup),
 		cmocka_unit_test_setup(tab_offers_settings, setup),
 		cmocka_unit_test_setup(help_fits_the_screen, setup),
