@@ -102,6 +102,7 @@ ALL = {
     "debian-pvh": Guest("debian-cloud/vmlinux", linux_64, "root64/initrd.gz", QUIET, boot="pvh"),
     "debian-verbose": Guest("debian-cloud/vmlinuz", linux_64, "root64/initrd.gz", "console=ttyS0", timeout_s=240),
     "debian-smp": Guest("debian-cloud/vmlinuz", linux_64, "root64/initrd.gz", QUIET, timeout_s=300, vcpus=2),
+    "debian-virtio": Guest("virtio64/vmlinuz", linux_64, "virtio64/initrd.gz", QUIET, timeout_s=240),
     "debian-full": Guest("debian-full/vmlinuz", linux_64, "root64/initrd.gz", QUIET, timeout_s=300),
     "debian-pae": Guest("debian-pae/vmlinuz", linux_32, "root32/initrd.gz", QUIET, timeout_s=300),
     "debian-686": Guest("debian-686/vmlinuz", linux_32, "root32/initrd.gz", QUIET, timeout_s=300),
@@ -111,9 +112,10 @@ ALL = {
 }
 
 
-def folder():
-    """Where the fetched guests are; fetches those that are missing."""
-    result = subprocess.run([os.path.join(benches.TOOLS, "fetch-guests")], stdout=subprocess.PIPE, check=False)
+def folder(only=None):
+    """Where the fetched guests are; fetches those that are missing, or this one alone."""
+    command = [os.path.join(benches.TOOLS, "fetch-guests")] + (["--only", only] if only else [])
+    result = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     if result.returncode != 0:
         raise benches.BenchError("the guests cannot be fetched; test/tools/fetch-guests says why")
     return result.stdout.decode().strip()

@@ -94,6 +94,11 @@ ballast_system_test(storm qemu-svm)
 ballast_system_test(storm bochs-vmx LONG)
 ballast_system_test(storm bochs-svm LONG)
 
+# Virtio: console and randomness, disks of the boot volume, a distribution on its own root disk.
+ballast_guest_test(virtio-console qemu-svm)
+ballast_guest_test(virtio-disk bochs-vmx)
+ballast_system_test(distribution qemu-svm LONG TIMEOUT 1800)
+
 # Hanging CPUs, and mitigations of what speculation leaks.
 ballast_system_test(watchdog qemu-svm)
 ballast_system_test(watchdog bochs-vmx)
