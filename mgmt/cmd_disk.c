@@ -131,8 +131,9 @@ void cmd_vm_disk_add(const struct shell_call *call)
 	if (vms_add(call->vm, CONFIG_KEY_DISK, call->rest, why, sizeof(why)))
 		console_print("vm disk add: %s\n", why);
 	else
-		console_print("vm %s has disk %zu from its next start on\n",
-			call->vm->config->name, call->vm->config->disk_count - 1);
+		console_print("vm %s has disk %zu%s\n", call->vm->config->name,
+			call->vm->config->disk_count - 1,
+			managed_is_running(call->vm) ? "" : " from its next start on");
 }
 
 void cmd_vm_disk_commit(const struct shell_call *call)

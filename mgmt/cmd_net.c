@@ -109,6 +109,7 @@ void cmd_vm_net_add(const struct shell_call *call)
 	if (vms_add(call->vm, CONFIG_KEY_NET, call->rest, why, sizeof(why)))
 		console_print("vm net add: %s\n", why);
 	else
-		console_print("vm %s has net %zu from its next start on\n", call->vm->config->name,
-			call->vm->config->net_count - 1);
+		console_print("vm %s has net %zu%s\n", call->vm->config->name,
+			call->vm->config->net_count - 1,
+			managed_is_running(call->vm) ? "" : " from its next start on");
 }

@@ -176,28 +176,47 @@ int vm_disks_open(struct managed_vm *managed, char *why, size_t size)
 	return error;
 }
 
+static int create_device(struct managed_vm *managed, size_t index, char *why, size_t size)
+{
+	struct managed_disk *disk = &managed->disks[index];
+	char serial[SERIAL_BYTES + 1];
+	int error;
+
+	snprintf(serial, sizeof(serial), "ballast-%u", (unsigned int)index % 100);
+	error = virtio_blk_create(managed->vm, managed->platform->pci,
+		disk->overlay ? disk->overlay : disk->base, serial, &disk->blk);
+	return error ? say_error(&managed->config->disks[index], error, why, size) : 0;
+}
+
 int vm_disks_create(struct managed_vm *managed, char *why, size_t size)
 {
-	char serial[SERIAL_BYTES + 1];
 	int error = 0;
 
-	for (size_t i = 0; i < managed->config->disk_count && !error; i++) {
-		struct managed_disk *disk = &managed->disks[i];
-
-		snprintf(serial, sizeof(serial), "ballast-%u", (unsigned int)i % 100);
-		error = virtio_blk_create(managed->vm, managed->platform->pci,
-			disk->overlay ? disk->overlay : disk->base, serial, &disk->blk);
-		if (error)
-			say_error(&managed->config->disks[i], error, why, size);
-	}
+	for (size_t i = 0; i < managed->config->disk_count && !error; i++)
+		error = create_device(managed, i, why, size);
 	return error;
+}
+
+int vm_disks_plug(struct managed_vm *managed, char *why, size_t size)
+{
+	size_t index = managed->config->disk_count - 1;
+	int error;
+
+	/* A device that could not be made goes with the VM; until then it may point there. */
+	if (managed->disks[index].base) {
+		snprintf(why, size, "this did not work before; stop the VM first");
+		return -EBUSY;
+	}
+	error = open_disk(managed, index, why, size);
+	return error ? error : create_device(managed, index, why, size);
 }
 
 void vm_disks_forget(struct managed_vm *managed)
 {
 	for (size_t i = 0; i < CONFIG_MAX_DISKS; i++) {
 		managed->disks[i].blk = NULL;
-		if (!managed->disks[i].overlay)
+		/* Also what could not be plugged in. */
+		if (!managed->disks[i].overlay || i >= managed->config->disk_count)
 			close_disk(&managed->disks[i]);
 	}
 }

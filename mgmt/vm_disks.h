@@ -14,6 +14,8 @@
 int vm_disks_open(struct managed_vm *managed, char *why, size_t size) __must_check;
 /* The devices, into a VM that is being built. */
 int vm_disks_create(struct managed_vm *managed, char *why, size_t size) __must_check;
+/* The last disk of the configuration, into a VM that runs. The rest as above. */
+int vm_disks_plug(struct managed_vm *managed, char *why, size_t size) __must_check;
 /* The VM's devices are gone: close all but what holds something of its own. */
 void vm_disks_forget(struct managed_vm *managed);
 /* Close all. */

@@ -86,6 +86,11 @@ int vm_nets_create(struct managed_vm *managed, char *why, size_t size)
 	return error;
 }
 
+int vm_nets_plug(struct managed_vm *managed, char *why, size_t size)
+{
+	return create_nic(managed, managed->config->net_count - 1, why, size);
+}
+
 void vm_nets_forget(struct managed_vm *managed)
 {
 	for (size_t i = 0; i < CONFIG_MAX_NETS; i++)

@@ -9,6 +9,8 @@
 
 /* The devices, into a VM that is being built. 0, or -E... with half a sentence. */
 int vm_nets_create(struct managed_vm *managed, char *why, size_t size) __must_check;
+/* The last network of the configuration, into a VM that runs. */
+int vm_nets_plug(struct managed_vm *managed, char *why, size_t size) __must_check;
 /* The VM's devices are gone. */
 void vm_nets_forget(struct managed_vm *managed);
 

@@ -11,6 +11,7 @@
 #include "mgmt/vm_console.h"
 #include "mgmt/vm_disks.h"
 #include "mgmt/vm_life.h"
+#include "mgmt/vm_nets.h"
 
 static struct managed_vm *vms[VMS_MAX]; /* the file's first, then in the order of creation */
 static size_t vm_total;
@@ -332,6 +333,31 @@ static int change(struct managed_vm *managed, const struct config_words *words, 
 	return 0;
 }
 
+/* The same of a VM that runs, where all that is new is one more device. */
+static int plug(struct managed_vm *managed, enum config_vm_key key,
+	const struct config_words *words, char *why, size_t size)
+{
+	const struct vm_config *before = managed->config;
+	struct vm_config *config = keep_config(&words->vm, why, size);
+	int error;
+
+	if (!config)
+		return -ENOMEM;
+	managed->config = config;
+	error = key == CONFIG_KEY_DISK ? vm_disks_plug(managed, why, size) :
+		vm_nets_plug(managed, why, size);
+	managed->config = before;
+	if (error) {
+		heap_free(config);
+		return error;
+	}
+	forget_config(managed);
+	managed->config = config;
+	managed->own_config = true;
+	vm_console_rename(managed);
+	return 0;
+}
+
 static int check_configured(const struct managed_vm *managed, char *why, size_t size)
 {
 	if (!managed->config->error)
@@ -359,8 +385,9 @@ int vms_add(struct managed_vm *managed, enum config_vm_key key, const char *text
 
 	if (error)
 		return error;
-	if (managed_is_running(managed) || managed->restart_ns) {
-		snprintf(why, size, "'%s' runs: stop it first", managed->config->name);
+	if (managed->wish || managed->restart_ns) {
+		snprintf(why, size, "'%s' is %s; wait for that", managed->config->name,
+			vms_state_name(managed));
 		return -EBUSY;
 	}
 	error = config_words_add(&words, key, text);
@@ -368,7 +395,11 @@ int vms_add(struct managed_vm *managed, enum config_vm_key key, const char *text
 		snprintf(why, size, "%s", words.error);
 	else if (key == CONFIG_KEY_DISK)
 		error = check_files(&words.vm, why, size);
-	return error ? error : change(managed, &words, why, size);
+	if (error)
+		return error;
+	if (managed_is_running(managed))
+		return plug(managed, key, &words, why, size);
+	return change(managed, &words, why, size);
 }
 
 /* --- For the shell --- */

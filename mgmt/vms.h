@@ -125,7 +125,10 @@ int vms_create(const char *name, const char *settings, char *why, size_t size) _
  * run, for its next start. 0, or -E... with a sentence, and nothing has changed.
  */
 int vms_set(struct managed_vm *managed, const char *settings, char *why, size_t size) __must_check;
-/* One more disk (CONFIG_KEY_DISK) or network (CONFIG_KEY_NET), as in ballast.conf. As vms_set(). */
+/*
+ * One more disk (CONFIG_KEY_DISK) or network (CONFIG_KEY_NET), as in ballast.conf: at once, also if
+ * it runs. As vms_set().
+ */
 int vms_add(struct managed_vm *managed, enum config_vm_key key, const char *text, char *why,
 	size_t size) __must_check;
 void vms_set_trace(struct managed_vm *managed, bool on);

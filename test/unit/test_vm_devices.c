@@ -300,18 +300,37 @@ static void devices_can_be_added(void **state)
 	add_disk(0, "\\images\\base.img", true, false);
 	begin();
 	starts(one);
+	/* At once, while it runs. */
+	assert_int_equal(vms_add(one, CONFIG_KEY_DISK, "nvme0p2", why, sizeof(why)), 0);
+	assert_int_equal(devices.blks, 2);
+	assert_string_equal(devices.serials[1], "ballast-1");
+	assert_int_equal(devices.disks[FAKE_NVME0P2].writers, 1);
+	assert_int_equal(vms_add(one, CONFIG_KEY_NET, "lan1", why, sizeof(why)), 0);
+	assert_int_equal(devices.nets, 1);
 	assert_int_not_equal(vms_add(one, CONFIG_KEY_DISK, "nvme0", why, sizeof(why)), 0);
-	assert_string_equal(why, "'one' runs: stop it first");
+	assert_string_equal(why, "disk 'nvme0': this VM has it, or a part of it, already");
+	devices.blk_error = -ENOSPC;
+	assert_int_not_equal(vms_add(one, CONFIG_KEY_DISK, "nvme0p1", why, sizeof(why)), 0);
+	assert_string_equal(why, "disk 'nvme0p1': the VM has no room for one more device");
+	devices.blk_error = 0;
+	assert_int_not_equal(vms_add(one, CONFIG_KEY_DISK, "nvme0p1", why, sizeof(why)), 0);
+	assert_string_equal(why, "this did not work before; stop the VM first");
+	assert_int_equal(one->config->disk_count, 2);
+	assert_int_equal(one->config->net_count, 1);
+	vms_stop(one);
+	assert_int_not_equal(vms_add(one, CONFIG_KEY_DISK, "sealed0", why, sizeof(why)), 0);
+	assert_string_equal(why, "'one' is stopping; wait for that");
 	stops(one);
+	devices.nets = 0; /* what destroying the VM does */
 	assert_int_equal(vms_add(one, CONFIG_KEY_DISK, "nvme0p1", why, sizeof(why)), 0);
 	assert_int_equal(vms_add(one, CONFIG_KEY_NET, "lan0, rate=1M", why, sizeof(why)), 0);
-	assert_int_equal(one->config->disk_count, 2);
+	assert_int_equal(one->config->disk_count, 3);
 	assert_int_equal(devices.overlays, 1);
 	starts(one);
 	assert_int_equal(devices.disks[FAKE_NVME0P1].writers, 1);
-	assert_int_equal(devices.nets, 1);
-	assert_int_equal(devices.port[0].rate_bytes, MIB(1));
-	assert_string_equal(devices.port[0].name, "one/0");
+	assert_int_equal(devices.nets, 2);
+	assert_int_equal(devices.port[1].rate_bytes, MIB(1));
+	assert_string_equal(devices.port[1].name, "one/1");
 	stops(one);
 	assert_int_not_equal(vms_add(one, CONFIG_KEY_DISK, "/nothing", why, sizeof(why)), 0);
 	assert_string_equal(why, "disk /nothing is not in memory; there are: /k, /tiny/i,"
