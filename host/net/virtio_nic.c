@@ -72,7 +72,7 @@ static struct net_packet *take(struct virtio_nic_queue *queue, uint32_t *bytes)
 {
 	struct virtio_nic_rings *rings = queue->rings;
 	uint16_t index = __atomic_load_n(&rings->used.index, __ATOMIC_ACQUIRE);
-	struct net_packet *packet;
+	struct net_packet *packet = NULL;
 	uint32_t id;
 
 	if (index == queue->used || queue->broken)
@@ -81,7 +81,10 @@ static struct net_packet *take(struct virtio_nic_queue *queue, uint32_t *bytes)
 		__ATOMIC_RELAXED);
 	*bytes = __atomic_load_n(&rings->used.ring[queue->used & (queue->size - 1)].len,
 		__ATOMIC_RELAXED);
-	packet = id < queue->size && id % 2 == 0 ? queue->packets[id / 2] : NULL;
+	/* Not more are done than were given, and only those. */
+	if ((uint16_t)(index - queue->used) <= queue->size / 2 - queue->free_count &&
+		id < queue->size && id % 2 == 0)
+		packet = queue->packets[id / 2];
 	if (!packet) {
 		queue->broken = true;
 		return NULL;
