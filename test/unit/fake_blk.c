@@ -135,6 +135,7 @@ void fake_blk_write_status(uint8_t status)
 
 void fake_blk_start(uint64_t features)
 {
+	static const uint8_t zeroes[0x4000];
 	struct virtio_device *device = fake_blk.device;
 	uint8_t status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK;
 
@@ -150,8 +151,7 @@ void fake_blk_start(uint64_t features)
 
 		*driver = (struct fake_driver){ &fake_blk.vm.memory, rings, rings + 0x1000, rings + 0x2000,
 			FAKE_BLK_QUEUE_SIZE, 0 };
-		for (unsigned int at = 0x1000; at < 0x4000; at += 8)
-			fake_driver_set(driver, rings + at, &(uint64_t){ 0 }, 8);
+		fake_driver_set(driver, rings, zeroes, sizeof(zeroes));
 		ring->size = FAKE_BLK_QUEUE_SIZE;
 		ring->descriptors = driver->descriptors;
 		ring->available = driver->available;

@@ -9,14 +9,16 @@
 #include "host/block/block.h"
 
 #define FAKE_DISK_WINDOWS 3
+#ifndef FAKE_DISK_WINDOW_SECTORS /* fuzzing wants less */
 #define FAKE_DISK_WINDOW_SECTORS (MIB(6) / SECTOR_BYTES)
+#endif
 #define FAKE_DISK_SECTORS (GIB(2) / SECTOR_BYTES + 12344)
 #define FAKE_DISK_CELLS (FAKE_DISK_WINDOWS * FAKE_DISK_WINDOW_SECTORS)
 #define FAKE_DISK_PENDING 64
 
 struct fake_disk {
 	struct block_device device;
-	uint8_t (*data)[SECTOR_BYTES];    /* FAKE_DISK_CELLS of them; what is outside the windows is zero */
+	uint8_t (*data)[SECTOR_BYTES];    /* FAKE_DISK_CELLS of them; elsewhere it is zero, and stays so */
 	bool *bad;                        /* likewise: a request that touches one fails with -EIO */
 	bool asynchronous;
 	int64_t until_failure;            /* that many requests are served yet; negative: all */
