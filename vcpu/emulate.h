@@ -9,7 +9,7 @@
 #include "vcpu/vcpu.h"
 
 /* Iterations of a REP instruction done in one exit: bounds the time away from the host. */
-#define EMULATE_REP_BUDGET 256
+#define EMULATE_REP_BUDGET 64
 
 /*
  * Emulate the instruction at CS:RIP. Known are the integer instructions with a memory operand,
