@@ -10,7 +10,7 @@
 #define WORD(vector) ((vector) / 64)
 #define MASK(vector) BIT((vector) % 64)
 
-static int highest(const uint64_t words[LAPIC_VECTOR_WORDS])
+static inline int highest(const uint64_t words[LAPIC_VECTOR_WORDS])
 {
 	uint64_t word;
 
@@ -165,7 +165,7 @@ static __attribute__((noinline)) int waiting_after_settling(struct vcpu *vcpu)
 	return lapic_waiting_vector(vcpu);
 }
 
-int lapic_waiting_vector(struct vcpu *vcpu)
+static inline int waiting_vector(struct vcpu *vcpu)
 {
 	struct lapic *lapic = vcpu->lapic;
 	int vector;
@@ -179,22 +179,19 @@ int lapic_waiting_vector(struct vcpu *vcpu)
 	return (vector >> 4) > service_class(lapic) ? vector : -1;
 }
 
+int lapic_waiting_vector(struct vcpu *vcpu)
+{
+	return waiting_vector(vcpu);
+}
+
 int lapic_pending_vector(struct vcpu *vcpu)
 {
-	int vector = lapic_waiting_vector(vcpu);
+	int vector = waiting_vector(vcpu);
 
 	return (vector >> 4) > (vcpu->special.tpr >> 4) ? vector : -1;
 }
 
-/* Unless something waits for this vector's end, here or in an IOAPIC. */
-static __attribute__((noinline)) void offer_eoi(struct lapic *lapic, uint8_t vector)
-{
-	if (!lapic_any(lapic->irr) &&
-		!(lapic_load_word(&lapic->tmr[WORD(vector)]) & MASK(vector)))
-		pv_eoi_offer(lapic);
-}
-
-static __attribute__((noinline)) void do_on_accept(struct lapic *lapic, uint8_t vector)
+static void do_on_accept(struct lapic *lapic, uint8_t vector)
 {
 	struct vm *vm = lapic->vcpu->vm;
 	uint32_t what = __atomic_load_n(&lapic->on_accept, __ATOMIC_ACQUIRE);
@@ -210,6 +207,24 @@ static __attribute__((noinline)) void do_on_accept(struct lapic *lapic, uint8_t 
 	spin_unlock(&vm->lock);
 }
 
+/* Unless something waits for this vector's end, here or in an IOAPIC. */
+static void offer_eoi(struct lapic *lapic, uint8_t vector)
+{
+	if (!lapic_any(lapic->irr) &&
+		!(lapic_load_word(&lapic->tmr[WORD(vector)]) & MASK(vector)))
+		pv_eoi_offer(lapic);
+}
+
+/* Apart, so that vectors to which nothing is tied need no stack frame. */
+static __attribute__((noinline)) void follow_accept(struct lapic *lapic, uint8_t vector)
+{
+	/* First, for it may request the same vector again. */
+	if (__atomic_load_n(&lapic->on_accept, __ATOMIC_RELAXED))
+		do_on_accept(lapic, vector);
+	if (pv_record_enabled(&lapic->vcpu->pv.eoi))
+		offer_eoi(lapic, vector);
+}
+
 void lapic_accept(struct vcpu *vcpu, uint8_t vector)
 {
 	struct lapic *lapic = vcpu->lapic;
@@ -218,11 +233,9 @@ void lapic_accept(struct vcpu *vcpu, uint8_t vector)
 	lapic->isr[WORD(vector)] |= MASK(vector);
 	/* Only a higher class than what is in service gets here. */
 	__atomic_store_n(&lapic->in_service, vector, __ATOMIC_RELAXED);
-	/* It may request the same vector again. */
-	if (unlikely(__atomic_load_n(&lapic->on_accept, __ATOMIC_RELAXED)))
-		do_on_accept(lapic, vector);
-	if (unlikely(pv_record_enabled(&vcpu->pv.eoi)))
-		offer_eoi(lapic, vector);
+	if (unlikely(__atomic_load_n(&lapic->on_accept, __ATOMIC_RELAXED) ||
+		pv_record_enabled(&vcpu->pv.eoi)))
+		follow_accept(lapic, vector);
 }
 
 uint8_t lapic_ppr(struct lapic *lapic)

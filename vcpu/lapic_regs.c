@@ -272,7 +272,6 @@ static uint32_t x2apic_reserved(const struct lapic *lapic, unsigned int index)
 {
 	switch (index) {
 	case LAPIC_TPR:
-	case LAPIC_SELF_IPI:
 		return ~0xffU;
 	case LAPIC_SVR:
 		return ~SVR_WRITABLE;
@@ -285,6 +284,15 @@ static uint32_t x2apic_reserved(const struct lapic *lapic, unsigned int index)
 	default: /* ESR: zero only; what is not there */
 		return ~0U;
 	}
+}
+
+/* What guests seldom write: apart, so that EOI and IPIs need no registers saved. */
+static __attribute__((noinline)) int x2apic_write_rare(
+	struct lapic *lapic, unsigned int index, uint64_t value)
+{
+	if (value & (0xffffffff00000000ULL | x2apic_reserved(lapic, index)))
+		return -EIO;
+	return write_register(lapic, index, value) ? -EIO : 0;
 }
 
 static int x2apic_write(struct lapic *lapic, unsigned int index, uint64_t value)
@@ -302,13 +310,11 @@ static int x2apic_write(struct lapic *lapic, unsigned int index, uint64_t value)
 		lapic_send(lapic, lapic->icr);
 		return 0;
 	}
-	if (value & (0xffffffff00000000ULL | x2apic_reserved(lapic, index)))
-		return -EIO;
-	if (index == LAPIC_SELF_IPI) {
+	if (index == LAPIC_SELF_IPI && value <= LVT_VECTOR) {
 		lapic_send_self(lapic, value);
 		return 0;
 	}
-	return write_register(lapic, index, value) ? -EIO : 0;
+	return x2apic_write_rare(lapic, index, value);
 }
 
 static uint64_t read_base(const struct lapic *lapic)
@@ -316,7 +322,7 @@ static uint64_t read_base(const struct lapic *lapic)
 	return lapic->base_address | lapic->base_flags;
 }
 
-static int write_base(struct lapic *lapic, uint64_t value)
+static __attribute__((noinline)) int write_base(struct lapic *lapic, uint64_t value)
 {
 	uint32_t mode_bits = APIC_BASE_ENABLE | APIC_BASE_X2APIC;
 	uint64_t address_mask = (BIT(lapic->vcpu->vm->cpuid->physical_bits) - 1) & ~PAGE_MASK;

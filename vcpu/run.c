@@ -52,16 +52,6 @@ static void receive_sipi(struct vcpu *vcpu)
 	vcpu_set_dirty(vcpu, REG_CS | REG_RIP);
 }
 
-static void serve_rare(struct vcpu *vcpu, uint32_t requests)
-{
-	if (requests & REQUEST_WORK)
-		vm_work_run(vcpu->vm);
-	if (requests & REQUEST_UNHALT)
-		vcpu->pv.unhalted = true;
-	if (requests & REQUEST_CLOCK)
-		pvclock_update(vcpu);
-}
-
 /* In HLT, and nothing ends it. */
 static bool stays_halted(struct vcpu *vcpu)
 {
@@ -101,12 +91,9 @@ static enum turn block(struct vcpu *vcpu, enum vcpu_state state, uint32_t reques
 	return TURN_AGAIN;
 }
 
-static enum turn serve_requests(struct vcpu *vcpu)
+/* All but those that come with every interrupt and every turn. */
+static __attribute__((noinline)) void serve_rare(struct vcpu *vcpu, uint32_t requests)
 {
-	uint32_t requests = __atomic_exchange_n(&vcpu->requests, 0, __ATOMIC_ACQ_REL);
-
-	if (requests & REQUEST_STOP)
-		return TURN_STOP;
 	if (requests & REQUEST_INIT)
 		receive_init(vcpu);
 	if ((requests & REQUEST_SIPI) && vcpu->wait_sipi)
@@ -117,7 +104,22 @@ static enum turn serve_requests(struct vcpu *vcpu)
 		tlb_catch_up(vcpu);
 	if (requests & REQUEST_NMI)
 		vcpu->nmi_pending = MIN(vcpu->nmi_pending + 1, 2);
-	if (unlikely(requests & (REQUEST_UNHALT | REQUEST_CLOCK | REQUEST_WORK)))
+	if (requests & REQUEST_WORK)
+		vm_work_run(vcpu->vm);
+	/* Who is not started yet has no use for these. */
+	if ((requests & REQUEST_UNHALT) && !vcpu->wait_sipi)
+		vcpu->pv.unhalted = true;
+	if ((requests & REQUEST_CLOCK) && !vcpu->wait_sipi)
+		pvclock_update(vcpu);
+}
+
+static enum turn serve_requests(struct vcpu *vcpu)
+{
+	uint32_t requests = __atomic_exchange_n(&vcpu->requests, 0, __ATOMIC_ACQ_REL);
+
+	if (requests & REQUEST_STOP)
+		return TURN_STOP;
+	if (unlikely(requests & ~(REQUEST_EVENTS | REQUEST_PREEMPT)))
 		serve_rare(vcpu, requests);
 	if (vcpu->wait_sipi)
 		return block(vcpu, VCPU_WAIT_SIPI, requests);
