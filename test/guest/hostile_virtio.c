@@ -135,7 +135,7 @@ static const uint32_t bad_lengths[] = { 0, 1, 15, 511, 513, 0x7fffffff, 0x800000
 
 static void attack_loops(struct virtio *v)
 {
-	for (unsigned int length = 1; length <= RING_SIZE; length++) {
+	for (unsigned int length = 1; length <= v->size; length++) {
 		begin(v, 0);
 		for (unsigned int i = 0; i < length; i++)
 			set(&ring.descriptors[i], (uint64_t)data, 16, DESC_NEXT, (i + 1) % length);
@@ -282,7 +282,7 @@ static void attack_rings(struct virtio *v)
 			v->queue = queue_of(v);
 			virtio_enable_queue(v, v->queue, part == 0 ? bad_addresses[a] : here,
 				part == 1 ? bad_addresses[a] : here,
-				part == 2 ? bad_addresses[a] : here, RING_SIZE);
+				part == 2 ? bad_addresses[a] : here, v->size);
 			virtio_start(v);
 			ring.available.index = 1;
 			virtio_notify(v);
@@ -293,13 +293,13 @@ static void attack_rings(struct virtio *v)
 	for (unsigned int shift = 0; shift < 4; shift++) {
 		CHECK(virtio_negotiate(v, VIRTIO_F_EVENT_INDEX));
 		virtio_enable_queue(v, v->queue, here + shift, here + shift, here + shift,
-			RING_SIZE);
+			v->size);
 		virtio_start(v);
 		submit(v);
 	}
 	CHECK(virtio_negotiate(v, 0));
 	virtio_enable_queue(v, v->queue, (uint64_t)v->common, (uint64_t)v->common,
-		(uint64_t)v->common, RING_SIZE);
+		(uint64_t)v->common, v->size);
 	virtio_start(v);
 	submit(v);
 	/* Its own ring as its buffer. */
@@ -365,9 +365,9 @@ static void attack_reset(struct virtio *v)
 
 		begin(v, 0);
 		count = ordinary(v, ring.descriptors);
-		for (unsigned int i = 1; i + count <= RING_SIZE / count; i++)
+		for (unsigned int i = 1; i + count <= v->size / count; i++)
 			ordinary(v, ring.descriptors);
-		for (unsigned int i = 0; i < RING_SIZE; i++)
+		for (unsigned int i = 0; i < v->size; i++)
 			virtio_submit(v, 0);
 		CHECK(virtio_reset(v));
 		memset(data, 0x77, 2048);
@@ -396,7 +396,7 @@ static void attack_rewrite(struct virtio *v)
 				hostile_random() & 7, hostile_random() % 513);
 		ring.descriptors[0].address = (uint64_t)table;
 		ring.descriptors[0].bytes = sizeof(table);
-		virtio_submit(v, hostile_random() % RING_SIZE);
+		virtio_submit(v, hostile_random() % v->size);
 		set(&ring.descriptors[round % RING_SIZE], hostile_random(), HUGE_BYTES, 7, 0xffff);
 	}
 }

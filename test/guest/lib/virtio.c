@@ -162,8 +162,12 @@ void virtio_set_queue(struct virtio *v, unsigned int queue, volatile struct ring
 	v->ring = ring;
 	v->queue = queue;
 	v->seen = 0;
+	set_common16(v, COMMON_QUEUE_SELECT, queue);
+	v->size = common16(v, COMMON_QUEUE_SIZE);
+	if (v->size > RING_SIZE)
+		v->size = RING_SIZE;
 	virtio_enable_queue(v, queue, (uint64_t)ring->descriptors, (uint64_t)&ring->available,
-		(uint64_t)&ring->used, RING_SIZE);
+		(uint64_t)&ring->used, v->size);
 }
 
 void virtio_set_vector(struct virtio *v, uint8_t vector)
@@ -199,7 +203,7 @@ void virtio_notify(struct virtio *v)
 
 void virtio_submit(struct virtio *v, uint16_t head)
 {
-	v->ring->available.ring[v->ring->available.index % RING_SIZE] = head;
+	v->ring->available.ring[v->ring->available.index % v->size] = head;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	v->ring->available.index++;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -233,5 +237,5 @@ int64_t virtio_wait(struct virtio *v, uint64_t ns)
 		if (rdtsc() > end)
 			return -1;
 	}
-	return v->ring->used.ring[v->seen++ % RING_SIZE].bytes;
+	return v->ring->used.ring[v->seen++ % v->size].bytes;
 }

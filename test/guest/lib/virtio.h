@@ -76,6 +76,7 @@ struct virtio {
 	volatile struct ring *ring;    /* of `queue` */
 	unsigned int queue;
 	uint16_t notify_offset;        /* likewise */
+	uint16_t size;                 /* likewise: at most RING_SIZE, as the device has it */
 	uint16_t seen;                 /* used entries that were taken */
 };
 
