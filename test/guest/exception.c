@@ -4,7 +4,7 @@
 
 enum { DE = 0, DB = 1, BP = 3, OF = 4, UD = 6, NP = 11, SS = 12, GP = 13, PF = 14, AC = 17 };
 
-#define NOWHERE 0xe0000000ULL /* in the PCI hole: present in the page tables, no memory there */
+#define NOWHERE 0xf0000000ULL /* in the PCI hole: present in the page tables, no memory there */
 
 static void check_faults(void)
 {

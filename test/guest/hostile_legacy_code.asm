@@ -10,7 +10,7 @@ global legacy_jump_tss, legacy_task_gate, legacy_alignment, legacy_virtual_8086,
 global legacy_bad_pae
 
 EXIT_PORT	equ 0xf4
-HOLE	equ 0xe0000000
+HOLE	equ 0xf0000000
 TSS_A	equ 0x18
 TSS_B	equ 0x20
 STACK16	equ 0x28

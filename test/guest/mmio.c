@@ -6,7 +6,7 @@
 #include "guest.h"
 
 #define IOAPIC 0xfec00000ULL
-#define HOLE 0xe0000000ULL
+#define HOLE 0xf0000000ULL
 
 static volatile uint32_t *const ioapic_select = (volatile uint32_t *)IOAPIC;
 static volatile uint32_t *const ioapic_window = (volatile uint32_t *)(IOAPIC + 0x10);

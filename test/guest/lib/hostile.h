@@ -8,7 +8,7 @@
 
 #include "guest.h"
 
-#define PCI_HOLE 0xe0000000ULL /* present in the guest's page tables, nothing answers there */
+#define PCI_HOLE 0xf0000000ULL /* present in the guest's page tables, nothing answers there */
 #define IOAPIC_BASE 0xfec00000ULL
 #define RAM_END 0x4000000ULL /* of the 64 MiB that each test guest has */
 
