@@ -179,7 +179,7 @@ void ahci_harvest(struct disk_queue *queue)
 
 static bool ahci_submit(struct block_device *device, struct block_request *request)
 {
-	struct ahci_port *port = container_of(device, struct ahci_port, block);
+	struct ahci_port *port = container_of(disk_of(device), struct ahci_port, block);
 
 	if (request->operation == BLOCK_FLUSH && !port->volatile_cache) {
 		request->error = 0;

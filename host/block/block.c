@@ -165,7 +165,7 @@ static void add(uint64_t *counter, uint64_t amount)
 	__atomic_fetch_add(counter, amount, __ATOMIC_RELAXED);
 }
 
-static void count(struct block_device *device, const struct block_request *request)
+static void count_one(struct block_device *device, const struct block_request *request)
 {
 	if (request->error) {
 		add(&device->errors, 1);
@@ -178,6 +178,13 @@ static void count(struct block_device *device, const struct block_request *reque
 	} else if (request->operation == BLOCK_FLUSH) {
 		add(&device->flushes, 1);
 	}
+}
+
+/* A partition's requests are its disk's, too. */
+static void count(struct block_device *device, const struct block_request *request)
+{
+	for (; device; device = device->parent)
+		count_one(device, request);
 }
 
 bool block_submit(struct block_device *device, struct block_request *request)

@@ -76,7 +76,7 @@ struct block_device {
 	uint32_t physical_bytes;        /* [I] what writes had better be aligned to */
 	bool read_only;                 /* [I] */
 	bool can_discard, can_write_zeroes; /* [I] it takes such requests */
-	/* Of a partition: the whole disk, and where it lies there. */
+	/* Of a partition, which a disk's submit() takes, too: the disk, and where it lies there. */
 	struct block_device *parent;    /* [I] NULL: this is one */
 	uint64_t first_sector;          /* [I] */
 

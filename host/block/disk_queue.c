@@ -97,7 +97,7 @@ static void start(struct disk_queue *queue, struct block_request *request)
 	struct disk_slot *slot = &queue->slots[index];
 
 	slot->request = request;
-	slot->device = request->driver;
+	slot->device = disk_of(request->driver);
 	slot->done_sectors = 0;
 	queue->busy |= (uint32_t)BIT(index);
 	queue->alone = is_exclusive(queue, request);
@@ -177,12 +177,13 @@ static struct block_request *vacate(struct disk_queue *queue, unsigned int index
 static void finish(struct disk_queue *queue, struct block_request *request, int error)
 {
 	static const char *const words[] = { "read", "write", "flush", "discard", "zeroing" };
-	const struct block_device *device = request->driver;
+	const struct block_device *disk = disk_of(request->driver);
 
 	if (error && queue->errors_told < ERRORS_TOLD) {
 		queue->errors_told++;
-		log_line("%s: %s of %u sectors at %lu failed: error %d", device->name,
-			words[request->operation], request->sectors, request->sector, -error);
+		log_line("%s: %s failed: error %d, %u sectors at %lu", disk->name,
+			words[request->operation], -error, request->sectors,
+			request->sectors ? request->sector : 0);
 	}
 	request->error = error;
 	list_add_tail(&queue->finished, &request->link);

@@ -22,7 +22,7 @@
 
 struct disk_slot {
 	struct block_request *request; /* [lock] NULL: free */
-	struct block_device *device;   /* [lock] whose it is */
+	struct block_device *device;   /* [lock] the disk that it is for */
 	uint32_t done_sectors;         /* [lock] of 512 bytes, like all here */
 	uint32_t piece_sectors;        /* [lock] of the command under way */
 	bool bounced;                  /* [lock] the piece's data is in `bounce` */
@@ -78,9 +78,18 @@ int disk_queue_init(struct disk_queue *queue, const struct disk_queue_operations
 /* It was never used. */
 void disk_queue_destroy(struct disk_queue *queue);
 
-/* As block_operations.submit, for the disk `device` behind this queue. */
+/*
+ * As block_operations.submit, for the disk `device` behind this queue or a partition of it; the
+ * request's sector is the disk's.
+ */
 bool disk_queue_submit(struct disk_queue *queue, struct block_device *device,
 	struct block_request *request);
+
+/* The disk that it is, or is a partition of. */
+static inline struct block_device *disk_of(struct block_device *device)
+{
+	return device->parent ? device->parent : device;
+}
 
 static inline void disk_queue_lock(struct disk_queue *queue)
 {

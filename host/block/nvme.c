@@ -168,7 +168,8 @@ void nvme_harvest(struct disk_queue *queue)
 
 static bool nvme_submit(struct block_device *device, struct block_request *request)
 {
-	struct nvme_namespace *namespace = container_of(device, struct nvme_namespace, block);
+	struct nvme_namespace *namespace =
+		container_of(disk_of(device), struct nvme_namespace, block);
 
 	if (request->operation == BLOCK_FLUSH && !namespace->controller->volatile_cache) {
 		request->error = 0;

@@ -45,11 +45,11 @@ static int disk_read(struct partition_source *source, uint64_t block, void *buff
 	return from->request.error;
 }
 
-/* The disk's driver ends it in the disk's name, so that it counts there. */
+/* The disk's driver ends it in the partition's name, so that it counts there. */
 static bool partition_submit(struct block_device *device, struct block_request *request)
 {
 	request->sector += device->first_sector;
-	return device->parent->operations->submit(device->parent, request);
+	return device->parent->operations->submit(device, request);
 }
 
 static const struct block_operations partition_operations = { .submit = partition_submit };
@@ -71,7 +71,8 @@ static void add(struct block_device *disk, const struct partition *partition)
 	device->parent = disk;
 	device->first_sector = partition->first_sector;
 	device->sectors = partition->sectors;
-	snprintf(device->name, sizeof(device->name), "%sp%u", disk->name, partition->number);
+	snprintf(device->name, sizeof(device->name), "%.16sp%u", disk->name,
+		partition->number);
 	snprintf(device->description, sizeof(device->description), "%s", partition->label);
 	/* Where it does not begin at the disk's own unit, writes cannot be better than sectors. */
 	if (!IS_ALIGNED(device->first_sector * SECTOR_BYTES, (uint64_t)device->physical_bytes))

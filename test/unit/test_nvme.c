@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "host/block/nvme.h"
+#include "host/block/partition.h"
 #include "test/unit/fake_frames.h"
 #include "test/unit/fake_nvme.h"
 
@@ -264,6 +265,40 @@ static void is_not_there_after_all(void **state)
 	}
 }
 
+static void has_partitions(void **state)
+{
+	static uint8_t page[4096] __aligned(4096);
+	uint8_t *record = fake_nvme.contents[0];
+	struct block_device *disk, *part;
+
+	(void)state;
+	fake_nvme_reset();
+	/* Two entries of an MBR: sectors 100 to 199, and 200 to 300. */
+	memcpy(record + 446, (uint8_t[16]){ 0, 0, 0, 0, 0x83, 0, 0, 0, 100, 0, 0, 0, 100 }, 16);
+	memcpy(record + 462, (uint8_t[16]){ 0, 0, 0, 0, 0x83, 0, 0, 0, 200, 0, 0, 0, 101 }, 16);
+	memcpy(record + 510, "\x55\xaa", 2);
+	nvme_init();
+	disk = disk_lab_at(0);
+	partition_find(disk);
+	assert_int_equal(fake_nvme.writes, 0);
+	assert_int_equal(disk_lab_count(), 3);
+	part = disk_lab_at(2);
+	assert_memory_equal(part->name, disk->name, strlen(disk->name));
+	assert_string_equal(part->name + strlen(disk->name), "p2");
+	assert_ptr_equal(part->parent, disk);
+	assert_int_equal(part->first_sector, 200);
+	assert_int_equal(part->sectors, 101);
+	memset(page, 0x5a, sizeof(page));
+	assert_int_equal(disk_lab_do(part, BLOCK_WRITE, 3, 8, page, SECONDS(1)), 0);
+	assert_memory_equal(record + 203 * SECTOR_BYTES, page, sizeof(page));
+	assert_int_equal(record[203 * SECTOR_BYTES - 1], 0);
+	memset(record + 200 * SECTOR_BYTES, 0xa5, SECTOR_BYTES);
+	assert_int_equal(disk_lab_do(part, BLOCK_READ, 0, 8, page, SECONDS(1)), 0);
+	assert_int_equal(page[0], 0xa5);
+	assert_int_equal(page[3 * SECTOR_BYTES], 0x5a);
+	assert_int_equal(disk_lab_do(part, BLOCK_FLUSH, 0, 0, NULL, SECONDS(1)), 0);
+}
+
 static void gets_no_memory(void **state)
 {
 	(void)state;
@@ -292,6 +327,7 @@ int main(void)
 		cmocka_unit_test(is_pulled_out_at_any_time),
 		cmocka_unit_test(recovers_from_a_fatal_status),
 		cmocka_unit_test(is_not_there_after_all),
+		cmocka_unit_test(has_partitions),
 		cmocka_unit_test(gets_no_memory),
 	};
 
