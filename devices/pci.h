@@ -40,7 +40,7 @@ struct pci_function {
 	uint8_t writable[PCI_CONFIG_BYTES];  /* [I] bits that a write changes */
 	uint8_t write_clears[PCI_CONFIG_BYTES]; /* [I] bits that writing a one clears */
 	uint8_t last_capability;             /* [I] for pci_add_capability() */
-	uint8_t capabilities_end;
+	uint16_t capabilities_end;
 	struct pci *pci;                     /* [I] from pci_add() on */
 	struct pci_bar bars[PCI_BARS];
 	bool intx;                           /* [vm.lock] interrupt wanted by pin A */

@@ -99,6 +99,33 @@ static void a_full_bus_says_so(void **state)
 		assert_int_equal(io_bus_read(&bus, probes[i].region.start, 1), 0);
 }
 
+static void regions_come_and_go(void **state)
+{
+	struct io_bus bus = { 0 };
+	struct probe a = make(0x10, 8, 4), b = make(0x18, 8, 4), c = make(0x20, 8, 4);
+
+	(void)state;
+	assert_int_equal(io_bus_add(&bus, &c.region), 0);
+	assert_int_equal(io_bus_add(&bus, &a.region), 0);
+	assert_int_equal(io_bus_add(&bus, &b.region), 0);
+	/* The one that was found last is forgotten with it. */
+	assert_int_equal(io_bus_read(&bus, 0x18, 1), 0);
+	io_bus_remove(&bus, &b.region);
+	assert_int_equal(bus.count, 2);
+	assert_int_equal(io_bus_read(&bus, 0x18, 1), 0xff);
+	assert_int_equal(io_bus_read(&bus, 0x13, 1), 3);
+	io_bus_remove(&bus, &c.region);
+	assert_int_equal(io_bus_read(&bus, 0x13, 1), 3);
+	assert_int_equal(io_bus_read(&bus, 0x20, 4), 0xffffffff);
+	b.region.start = 0x100;
+	assert_int_equal(io_bus_add(&bus, &b.region), 0);
+	assert_int_equal(io_bus_read(&bus, 0x105, 1), 5);
+	io_bus_remove(&bus, &a.region);
+	io_bus_remove(&bus, &b.region);
+	assert_int_equal(bus.count, 0);
+	assert_int_equal(io_bus_read(&bus, 0x105, 1), 0xff);
+}
+
 static void wide_accesses_are_split_low_bytes_first(void **state)
 {
 	struct io_bus bus = { 0 };
@@ -146,6 +173,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(regions_are_kept_sorted_and_disjoint),
 		cmocka_unit_test(a_full_bus_says_so),
+		cmocka_unit_test(regions_come_and_go),
 		cmocka_unit_test(wide_accesses_are_split_low_bytes_first),
 		cmocka_unit_test(rubbish_above_the_size_is_cut_off),
 	};

@@ -166,6 +166,38 @@ static void a_popped_chain_can_be_put_back(void **state)
 	assert_int_equal(ring_pop(&ring, &chain), 0);
 }
 
+static void several_are_given_back_at_once(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 4; i++) {
+		fake_driver_describe(&driver, i, DATA + i, 1, WRITE, 0);
+		fake_driver_offer(&driver, i);
+	}
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_pops(0, 1);
+		ring_put(&ring, chain.head, 7);
+		assert_int_equal(fake_driver_used_index(&driver), 0);
+	}
+	ring_publish(&ring);
+	ring_publish(&ring);
+	assert_int_equal(fake_driver_used_index(&driver), 2);
+	assert_int_equal(fake_driver_used(&driver, 1).id, 1);
+	/* The next one does not come together: it is popped again. */
+	assert_pops(0, 1);
+	ring_put(&ring, chain.head, 7);
+	ring_take_back(&ring);
+	assert_int_equal(fake_driver_used_index(&driver), 2);
+	assert_pops(0, 1);
+	assert_int_equal(chain.head, 2);
+	ring_push(&ring, chain.head, 7);
+	assert_int_equal(fake_driver_used_index(&driver), 3);
+	ring.broken = true;
+	ring.generation = ~0ULL;
+	ring_put(&ring, 3, 7);
+	ring_publish(&ring);
+	assert_int_equal(fake_driver_used_index(&driver), 3);
+}
+
 static void indices_wrap(void **state)
 {
 	(void)state;
@@ -710,6 +742,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_chain_comes_and_goes),
 		TEST(a_popped_chain_can_be_put_back),
+		TEST(several_are_given_back_at_once),
 		TEST(indices_wrap),
 		TEST(a_full_ring),
 		TEST(an_index_that_jumps_breaks),

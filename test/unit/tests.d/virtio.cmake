@@ -7,6 +7,8 @@ set(FAKE_BLK_SOURCES test/unit/fake_blk.c test/unit/fake_disk.c ${FAKE_MEMORY_SO
 	${BLOCK_CORE_SOURCES})
 ballast_unit_test(virtio_blk SOURCES test/unit/test_virtio_blk.c ${FAKE_BLK_SOURCES})
 # The transport, in the fake PC of devices.cmake.
-ballast_unit_test(virtio_pci SOURCES test/unit/test_virtio_pci.c ${FAKE_PC_SOURCES} DEFINITIONS BALLAST_FAKE_CLOCK)
+foreach(name virtio_pci pci_functions)
+	ballast_unit_test(${name} SOURCES test/unit/test_${name}.c ${FAKE_PC_SOURCES} DEFINITIONS BALLAST_FAKE_CLOCK)
+endforeach()
 ballast_unit_test(virtio_char SOURCES test/unit/test_virtio_char.c devices/virtio/console.c
 	devices/virtio/ring.c devices/virtio/rng.c ${FAKE_MEMORY_SOURCES})
