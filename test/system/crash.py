@@ -9,9 +9,10 @@ The writes are those of `diskpattern write`: each sector names itself, the write
 whose flush had been reported to the guest when the sector was made up. So a sector in the log proves which writes
 must survive every crash from there on; one that does not is a byte lost.
 
-    crash.py LOG [--points N] [--seed N] [--flushed N]
+    crash.py LOG [--points N] [--seed N] [--flushed N] [--start N]
 
---flushed: what the guest said last on its console; it must survive the crash at the log's end.
+--flushed: what the guest said last on its console; it must survive the crash at the log's end. --start: the first
+sector of the guest's disk on this one.
 """
 
 import argparse
@@ -54,16 +55,19 @@ def parse_sector(number, data):
 
 
 def parse_write(first, data, fua):
+    """`first` is counted from the start of the guest's disk: what lies before that is none of the pattern's."""
     sectors, newest = [], 0
     for at in range(0, len(data), SECTOR):
         number = first + at // SECTOR
+        if number < 0:
+            continue
         sequence, flushed = parse_sector(number, data[at : at + SECTOR])
         sectors.append((number, sequence))
         newest = max(newest, flushed)
     return Write(sectors, newest, fua)
 
 
-def read_log(path):
+def read_log(path, start=0):
     """The log's entries in their order: Write, or None for a flush."""
     entries = []
     with open(path, "rb") as file:
@@ -77,7 +81,7 @@ def read_log(path):
             at += unit
             sector, sectors = sector * (unit // SECTOR), sectors * (unit // SECTOR)
             if flags & DISCARD:
-                entries.append(Write([(sector + i, 0) for i in range(sectors)], 0, False))
+                entries.append(Write([(sector - start + i, 0) for i in range(sectors)], 0, False))
                 continue
             if flags & FLUSH:
                 entries.append(None)
@@ -87,7 +91,7 @@ def read_log(path):
                 if len(data) != sectors * SECTOR:
                     raise LogError(f"{path} ends within an entry")
                 at += (len(data) + unit - 1) // unit * unit
-                entries.append(parse_write(sector, data, bool(flags & FUA)))
+                entries.append(parse_write(sector - start, data, bool(flags & FUA)))
             elif length:
                 raise LogError(f"{path}: an entry of {length} bytes and no sectors")
     return entries
@@ -179,8 +183,9 @@ def main():
     parser.add_argument("--points", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--flushed", type=int)
+    parser.add_argument("--start", type=int, default=0)
     options = parser.parse_args()
-    entries = read_log(options.log)
+    entries = read_log(options.log, options.start)
     replay = Replay(entries, options.seed).run(options.points, options.flushed)
     print(summary(replay))
     return 1 if replay.lost else 0

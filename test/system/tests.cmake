@@ -131,6 +131,14 @@ ballast_guest_test(lives-100 qemu-svm)
 ballast_system_test(shares-smp bochs-vmx)
 ballast_system_test(wakes-smp bochs-vmx)
 
+# The machine's own disks behind guests' ones.
+ballast_system_test(disks qemu-svm)
+ballast_system_test(disk-errors qemu-svm)
+ballast_system_test(disks-4k qemu-svm LONG)
+ballast_system_test(disks-long qemu-svm LONG TIMEOUT 1800)
+ballast_system_test(disk-errors-many qemu-svm LONG)
+ballast_system_test(disk-errors-long qemu-svm LONG TIMEOUT 1800)
+
 # The image that is released.
 add_test(NAME image COMMAND ${PYTHON} ${CMAKE_SOURCE_DIR}/test/tools/check-image ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
 set_tests_properties(image PROPERTIES LABELS build TIMEOUT 600)

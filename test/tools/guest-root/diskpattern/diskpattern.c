@@ -2,7 +2,7 @@
 /*
  * diskpattern write DEVICE ROUNDS SEED   write sectors that describe themselves, flush, say so, over and over
  * diskpattern verify DEVICE              read all of them back
- * diskpattern probe DEVICE COUNT         COUNT times a write, a flush and a read, each until it succeeds
+ * diskpattern probe DEVICE COUNT TASKS   COUNT times a write, a flush and a read, each until it succeeds, by each task
  *
  * A sector says where it belongs, the number of the write that wrote it, and the last number that was known to be
  * flushed when it was made up: whoever finds it on a disk knows what else must be there. test/system/crash.py
@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define SECTOR 512
@@ -175,29 +177,57 @@ static uint32_t until_success(int device, char what, uint64_t at)
 	}
 }
 
-static int do_probe(const char *path, uint32_t count)
+struct failures {
+	uint32_t writes, flushes, reads;
+};
+
+/* One task: its pages begin at `first`. */
+static int probe(const char *path, uint32_t first, uint32_t count, struct failures *failures)
 {
 	static uint8_t expected[PAGE];
-	uint32_t writes = 0, flushes = 0, reads = 0;
 	int device = open_device(path, O_DIRECT);
 
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = first; i < first + count; i++) {
 		uint64_t at = (uint64_t)PAGE * i;
 
 		fill(at / SECTOR, PAGE / SECTOR, i + 1, 0);
 		memcpy(expected, buffer, PAGE);
-		writes += until_success(device, 'w', at);
-		flushes += until_success(device, 'f', at);
+		failures->writes += until_success(device, 'w', at);
+		failures->flushes += until_success(device, 'f', at);
 		memset(buffer, 0, PAGE);
-		reads += until_success(device, 'r', at);
+		failures->reads += until_success(device, 'r', at);
 		if (memcmp(buffer, expected, PAGE) != 0) {
 			printf("BAD contents at %llu\n", (unsigned long long)at);
 			return 1;
 		}
 	}
-	printf("PROBED %u: %u writes, %u flushes, %u reads failed before they succeeded\n", count, writes, flushes,
-		reads);
 	return 0;
+}
+
+static int do_probe(const char *path, uint32_t count, uint32_t tasks)
+{
+	struct failures *failures = mmap(NULL, tasks * sizeof(*failures), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0), sum = { 0 };
+	int status, bad = 0;
+
+	check(failures != MAP_FAILED, "mmap", tasks);
+	for (uint32_t i = 0; i < tasks; i++) {
+		if (fork() == 0)
+			exit(probe(path, i * count, count, &failures[i]));
+	}
+	for (uint32_t i = 0; i < tasks; i++) {
+		check(wait(&status) > 0, "wait", i);
+		bad |= status;
+	}
+	for (uint32_t i = 0; i < tasks; i++) {
+		sum.writes += failures[i].writes;
+		sum.flushes += failures[i].flushes;
+		sum.reads += failures[i].reads;
+	}
+	if (!bad)
+		printf("PROBED %u: %u writes, %u flushes, %u reads failed before they succeeded\n", count * tasks,
+			sum.writes, sum.flushes, sum.reads);
+	return bad != 0;
 }
 
 int main(int argc, char **argv)
@@ -206,8 +236,8 @@ int main(int argc, char **argv)
 		return do_write(argv[2], (uint32_t)atoi(argv[3]), (uint64_t)atoi(argv[4]));
 	if (argc == 3 && strcmp(argv[1], "verify") == 0)
 		return do_verify(argv[2]);
-	if (argc == 4 && strcmp(argv[1], "probe") == 0)
-		return do_probe(argv[2], (uint32_t)atoi(argv[3]));
+	if (argc == 5 && strcmp(argv[1], "probe") == 0)
+		return do_probe(argv[2], (uint32_t)atoi(argv[3]), (uint32_t)atoi(argv[4]));
 	printf("diskpattern: see the source\n");
 	return 2;
 }
