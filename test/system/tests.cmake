@@ -97,6 +97,11 @@ ballast_system_test(storm bochs-svm LONG)
 # Virtio: console and randomness, disks of the boot volume, a distribution on its own root disk.
 ballast_guest_test(virtio-console qemu-svm)
 ballast_guest_test(virtio-disk bochs-vmx)
+# Two guests on a switch.
+ballast_system_test(net qemu-svm)
+ballast_system_test(net bochs-vmx LONG TIMEOUT 900)
+ballast_system_test(net-short bochs-vmx LONG)
+ballast_system_test(net-short bochs-svm LONG)
 ballast_system_test(distribution qemu-svm LONG TIMEOUT 1800)
 
 # Hanging CPUs, and mitigations of what speculation leaks.
