@@ -187,7 +187,7 @@ static inline void store_used32(struct virtio_ring *ring, uint32_t offset, uint3
  * The driver's index. What it has made available and not been given back cannot be more than the
  * ring holds.
  */
-static bool read_index(struct virtio_ring *ring)
+static inline bool read_index(struct virtio_ring *ring)
 {
 	uint16_t index;
 
@@ -202,11 +202,16 @@ static bool read_index(struct virtio_ring *ring)
 	return index != ring->next_available;
 }
 
-bool ring_has_available(struct virtio_ring *ring)
+static inline bool has_available(struct virtio_ring *ring)
 {
 	if (unlikely(!usable(ring)))
 		return false;
 	return ring->seen_available != ring->next_available || read_index(ring);
+}
+
+bool ring_has_available(struct virtio_ring *ring)
+{
+	return has_available(ring);
 }
 
 /* Descriptors, in the ring or in an indirect table. */
@@ -216,114 +221,160 @@ struct table {
 	uint32_t entries;
 };
 
+/* Address; length, flags and the next one's number. */
 struct descriptor {
-	gpa_t gpa;
-	uint32_t bytes;
-	uint16_t flags;
-	uint16_t next;
+	uint64_t gpa, rest;
 };
 
-/* Both halves are read once: the driver may write at the same time. */
-static inline bool read_descriptor(const struct virtio_ring *ring, const struct table *table,
-	uint32_t index, struct descriptor *out)
+#define DESCRIPTOR_LENGTH(rest) ((uint32_t)(rest))
+#define DESCRIPTOR_FLAG(rest, flag) ((rest) & (uint64_t)(flag) << 32)
+#define DESCRIPTOR_NEXT(rest) ((rest) >> 48)
+
+static __attribute__((noinline)) bool copy_descriptor(
+	const struct virtio_ring *ring, gpa_t gpa, struct descriptor *out)
 {
-	uint64_t half[2];
+	return guest_memory_read(ring->memory, gpa, out, sizeof(*out)) == 0;
+}
+
+/* Both halves are read once: the driver may write at the same time. */
+static inline __attribute__((always_inline)) bool read_descriptor(const struct virtio_ring *ring,
+	const struct table *table, uint32_t index, uint64_t *gpa, uint64_t *rest)
+{
+	struct descriptor copied;
 
 	if (likely(table->host)) {
 		const uint64_t *at = (const uint64_t *)(table->host + DESCRIPTOR_BYTES * index);
 
-		half[0] = __atomic_load_n(&at[0], __ATOMIC_RELAXED);
-		half[1] = __atomic_load_n(&at[1], __ATOMIC_RELAXED);
-	} else if (guest_memory_read(ring->memory, table->gpa + DESCRIPTOR_BYTES * index, half,
-			   sizeof(half))) {
-		return false;
+		*gpa = __atomic_load_n(&at[0], __ATOMIC_RELAXED);
+		*rest = __atomic_load_n(&at[1], __ATOMIC_RELAXED);
+		return true;
 	}
-	out->gpa = half[0];
-	out->bytes = half[1];
-	out->flags = half[1] >> 32;
-	out->next = half[1] >> 48;
+	if (!copy_descriptor(ring, table->gpa + DESCRIPTOR_BYTES * index, &copied))
+		return false;
+	*gpa = copied.gpa;
+	*rest = copied.rest;
 	return true;
+}
+
+static inline struct ring_block *block_of(struct virtio_ring *ring, gpa_t gpa)
+{
+	return &ring->blocks[gpa / LARGE_PAGE_SIZE % RING_BLOCKS];
+}
+
+static __attribute__((noinline)) uint8_t *find_host(
+	struct virtio_ring *ring, gpa_t gpa, uint64_t *room)
+{
+	struct ring_block *block = block_of(ring, gpa);
+	uint8_t *host = guest_memory_ptr(ring->memory, gpa, room);
+
+	/* So much is only left in a leaf that is larger than a page. */
+	if (host && *room > PAGE_SIZE) {
+		block->start = ROUND_DOWN(gpa, LARGE_PAGE_SIZE);
+		block->host = host - (gpa - block->start);
+	}
+	return host;
 }
 
 /* As guest_memory_ptr(), with a memory for blocks of 2 MiB. The ring is usable. */
 static inline uint8_t *host_at(struct virtio_ring *ring, gpa_t gpa, uint64_t *room)
 {
-	gpa_t start = ROUND_DOWN(gpa, LARGE_PAGE_SIZE);
-	struct ring_block *block = &ring->blocks[gpa / LARGE_PAGE_SIZE % RING_BLOCKS];
-	uint8_t *host;
+	const struct ring_block *block = block_of(ring, gpa);
+	uint64_t offset = gpa % LARGE_PAGE_SIZE;
 
-	if (likely(block->start == start)) {
-		*room = LARGE_PAGE_SIZE - (gpa - start);
-		return block->host + (gpa - start);
-	}
-	host = guest_memory_ptr(ring->memory, gpa, room);
-	/* So much is only left in a leaf that is larger than a page. */
-	if (host && *room > PAGE_SIZE) {
-		block->start = start;
-		block->host = host - (gpa - start);
-	}
-	return host;
+	if (unlikely(block->start != gpa - offset))
+		return find_host(ring, gpa, room);
+	*room = LARGE_PAGE_SIZE - offset;
+	return block->host + offset;
 }
 
-static bool enter_indirect(
-	struct virtio_ring *ring, const struct descriptor *descriptor, struct table *table)
+/* Is all of it RAM? What lies in a block that has been found is. */
+static inline bool is_ram(struct virtio_ring *ring, gpa_t gpa, uint32_t bytes)
 {
-	uint32_t bytes = descriptor->bytes;
+	uint64_t offset = gpa % LARGE_PAGE_SIZE;
+
+	if (likely(block_of(ring, gpa)->start == gpa - offset &&
+		    offset + bytes <= LARGE_PAGE_SIZE))
+		return true;
+	return guest_memory_contains(ring->memory, gpa, bytes);
+}
+
+static inline bool enter_indirect(
+	struct virtio_ring *ring, gpa_t gpa, uint64_t rest, struct table *table)
+{
+	uint32_t bytes = DESCRIPTOR_LENGTH(rest);
 	uint64_t room;
 
-	if (!ring->indirect || (descriptor->flags & VRING_DESC_F_NEXT) || bytes == 0 ||
+	if (!ring->indirect || DESCRIPTOR_FLAG(rest, VRING_DESC_F_NEXT) || bytes == 0 ||
 		bytes % DESCRIPTOR_BYTES || bytes / DESCRIPTOR_BYTES > TABLE_MAX_ENTRIES ||
-		!guest_memory_contains(ring->memory, descriptor->gpa, bytes))
+		!is_ram(ring, gpa, bytes))
 		return false;
-	table->gpa = descriptor->gpa;
+	table->gpa = gpa;
 	table->entries = bytes / DESCRIPTOR_BYTES;
-	table->host = host_at(ring, descriptor->gpa, &room);
+	table->host = host_at(ring, gpa, &room);
 	if (!table->host)
 		return false;
-	if (room < bytes || !IS_ALIGNED(descriptor->gpa, sizeof(uint64_t)))
+	if (room < bytes || !IS_ALIGNED(gpa, sizeof(uint64_t)))
 		table->host = NULL;
 	return true;
 }
 
-/* One more segment. An empty descriptor is allowed, and is none. */
-static inline bool add_segment(const struct virtio_ring *ring, struct virtio_chain *chain,
-	const struct descriptor *descriptor)
-{
-	unsigned int count = chain->readable + chain->writable;
-	bool writable = descriptor->flags & VRING_DESC_F_WRITE;
-	uint32_t *total = writable ? &chain->writable_bytes : &chain->readable_bytes;
+/* What a walk has found so far. */
+struct found {
+	uint32_t segments, readable;
+	uint64_t bytes, readable_bytes;
+};
 
-	if (descriptor->bytes == 0)
+/* One more segment. An empty descriptor is allowed, and is none. */
+static inline __attribute__((always_inline)) bool add_segment(struct virtio_ring *ring,
+	struct virtio_chain *chain, gpa_t gpa, uint64_t rest, struct found *found)
+{
+	uint32_t bytes = DESCRIPTOR_LENGTH(rest);
+
+	if (unlikely(bytes == 0))
 		return true;
-	if ((!writable && chain->writable) || count == VIRTIO_CHAIN_SEGMENTS ||
-		!guest_memory_contains(ring->memory, descriptor->gpa, descriptor->bytes) ||
-		__builtin_add_overflow(*total, descriptor->bytes, total))
+	if (unlikely(found->segments == VIRTIO_CHAIN_SEGMENTS || !is_ram(ring, gpa, bytes)))
 		return false;
-	chain->segments[count] = (struct virtio_segment){ descriptor->gpa, descriptor->bytes };
-	if (writable)
-		chain->writable++;
-	else
-		chain->readable++;
+	found->bytes += bytes;
+	if (!DESCRIPTOR_FLAG(rest, VRING_DESC_F_WRITE)) {
+		if (unlikely(found->readable != found->segments))
+			return false;
+		found->readable++;
+		found->readable_bytes += bytes;
+	}
+	chain->segments[found->segments++] = (struct virtio_segment){ gpa, bytes };
 	return true;
+}
+
+/* The lengths of each part must fit 32 bits. */
+static inline bool tell(struct virtio_chain *chain, const struct found *found)
+{
+	uint64_t writable_bytes = found->bytes - found->readable_bytes;
+
+	chain->readable = found->readable;
+	chain->writable = found->segments - found->readable;
+	chain->readable_bytes = found->readable_bytes;
+	chain->writable_bytes = writable_bytes;
+	return (found->readable_bytes | writable_bytes) >> 32 == 0;
 }
 
 /*
  * The descriptors from `index` on: no more of them than their table has, or they go round in a
  * circle. An indirect table comes last and holds no other.
  */
-static bool walk(struct virtio_ring *ring, uint32_t index, struct virtio_chain *chain)
+static inline bool walk(struct virtio_ring *ring, uint32_t index, struct virtio_chain *chain)
 {
 	struct table table = { ring->host_descriptors, ring->descriptors, ring->size };
-	struct descriptor descriptor;
+	struct found found = { 0 };
 	bool indirect = false;
 	uint32_t left = table.entries;
+	uint64_t gpa, rest;
 
 	for (;;) {
-		if (index >= table.entries || left-- == 0 ||
-			!read_descriptor(ring, &table, index, &descriptor))
+		if (unlikely(index >= table.entries || left-- == 0 ||
+			    !read_descriptor(ring, &table, index, &gpa, &rest)))
 			return false;
-		if (descriptor.flags & VRING_DESC_F_INDIRECT) {
-			if (indirect || !enter_indirect(ring, &descriptor, &table))
+		if (DESCRIPTOR_FLAG(rest, VRING_DESC_F_INDIRECT)) {
+			if (indirect || !enter_indirect(ring, gpa, rest, &table))
 				return false;
 			indirect = true;
 			index = 0;
@@ -331,11 +382,11 @@ static bool walk(struct virtio_ring *ring, uint32_t index, struct virtio_chain *
 			left = MIN(table.entries, 2 * VIRTIO_CHAIN_SEGMENTS);
 			continue;
 		}
-		if (!add_segment(ring, chain, &descriptor))
+		if (unlikely(!add_segment(ring, chain, gpa, rest, &found)))
 			return false;
-		if (!(descriptor.flags & VRING_DESC_F_NEXT))
-			return true;
-		index = descriptor.next;
+		if (!DESCRIPTOR_FLAG(rest, VRING_DESC_F_NEXT))
+			return tell(chain, &found);
+		index = DESCRIPTOR_NEXT(rest);
 	}
 }
 
@@ -343,17 +394,13 @@ int ring_pop(struct virtio_ring *ring, struct virtio_chain *chain)
 {
 	uint16_t head;
 
-	if (!ring_has_available(ring))
+	if (!has_available(ring))
 		return ring->broken ? -EINVAL : 0;
 	if (!load_available(ring,
 		    RING_OFFSET + sizeof(uint16_t) * (ring->next_available & (ring->size - 1)),
 		    &head))
 		return -EINVAL;
 	chain->head = head;
-	chain->readable = 0;
-	chain->writable = 0;
-	chain->readable_bytes = 0;
-	chain->writable_bytes = 0;
 	if (unlikely(!walk(ring, head, chain)))
 		return break_ring(ring);
 	ring->next_available++;
@@ -429,7 +476,7 @@ bool ring_want_notifications(struct virtio_ring *ring, bool wanted)
 		return false;
 	/* The wish is out before the driver's index is read; the driver does it the other way. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return ring_has_available(ring);
+	return has_available(ring);
 }
 
 static bool copy_segment(
@@ -454,28 +501,49 @@ static bool copy_segment(
 	return true;
 }
 
-/* Of a chain's part: `segments` of it from byte `at`. */
-static uint32_t copy(struct virtio_ring *ring, const struct virtio_segment *segments,
-	unsigned int count, uint32_t at, uint8_t *buffer, uint32_t bytes, bool write)
+/* From byte `at` of the first of some segments on. */
+static __attribute__((noinline)) uint32_t copy_segments(struct virtio_ring *ring,
+	const struct virtio_segment *segment, const struct virtio_segment *end, uint32_t at,
+	uint8_t *buffer, uint32_t bytes, bool write)
 {
 	uint32_t done = 0;
 
-	if (unlikely(!usable(ring)))
-		return 0;
-	for (unsigned int i = 0; i < count && done < bytes; i++) {
-		uint32_t now;
+	for (; segment < end && done < bytes; segment++) {
+		uint32_t now = MIN(bytes - done, segment->bytes - at);
 
-		if (at >= segments[i].bytes) {
-			at -= segments[i].bytes;
-			continue;
-		}
-		now = MIN(bytes - done, segments[i].bytes - at);
-		if (!copy_segment(ring, segments[i].gpa + at, buffer + done, now, write))
+		if (!copy_segment(ring, segment->gpa + at, buffer + done, now, write))
 			break;
 		done += now;
 		at = 0;
 	}
 	return done;
+}
+
+/* Of a chain's part, `count` segments, from byte `at`: as a rule within one block of memory. */
+static inline __attribute__((always_inline)) uint32_t copy(struct virtio_ring *ring,
+	const struct virtio_segment *segment, unsigned int count, uint32_t at, uint8_t *buffer,
+	uint32_t bytes, bool write)
+{
+	const struct virtio_segment *end = segment + count;
+	uint64_t room;
+	uint8_t *host;
+
+	if (unlikely(!usable(ring)))
+		return 0;
+	for (; segment < end && at >= segment->bytes; segment++)
+		at -= segment->bytes;
+	if (segment == end)
+		return 0;
+	if (unlikely(bytes > segment->bytes - at))
+		return copy_segments(ring, segment, end, at, buffer, bytes, write);
+	host = host_at(ring, segment->gpa + at, &room);
+	if (unlikely(!host || room < bytes))
+		return copy_segments(ring, segment, end, at, buffer, bytes, write);
+	if (write)
+		memcpy(host, buffer, bytes);
+	else
+		memcpy(buffer, host, bytes);
+	return bytes;
 }
 
 uint32_t chain_read(struct virtio_ring *ring, const struct virtio_chain *chain, uint32_t at,
