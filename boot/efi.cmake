@@ -20,7 +20,6 @@ set(efi_sources ${LIB_SOURCES} ${HOST_SOURCES} ${EPT_SOURCES} ${VCPU_SOURCES} ${
 set(efi_cold ${MGMT_SOURCES} ${BOOT_SOURCES}
 	devices/debug_exit.c
 	devices/i8042.c
-	devices/pci.c
 	devices/pci_bar.c
 	devices/platform.c
 	devices/reset.c

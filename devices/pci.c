@@ -161,6 +161,8 @@ static uint32_t config_read(struct pci_function *function, unsigned int at, unsi
 
 	if (function->reading)
 		function->reading(function, at, size);
+	if (likely(size == 4))
+		return pci_get32(function->config, at);
 	for (unsigned int i = 0; i < size; i++)
 		value |= (uint32_t)function->config[at + i] << (8 * i);
 	return value;
@@ -198,14 +200,17 @@ static struct pci_function *selected(const struct pci *pci)
 static uint64_t pci_read(struct io_region *region, uint64_t offset, unsigned int size)
 {
 	struct pci *pci = container_of(region, struct pci, ports);
-	struct pci_function *function = selected(pci);
+	struct pci_function *function;
 
 	if (offset == 0 && size == 4)
 		return pci->address;
 	if (offset == RESET_OFFSET && size == 1)
 		return reset_read_control(pci->reset);
 	/* An access may not run from one port into the other, nor beyond its double word. */
-	if (offset < DATA_OFFSET || !function)
+	if (offset < DATA_OFFSET)
+		return ~0ULL;
+	function = selected(pci);
+	if (!function)
 		return ~0ULL;
 	return config_read(function, (pci->address & 0xfc) + offset - DATA_OFFSET, size);
 }
@@ -213,13 +218,18 @@ static uint64_t pci_read(struct io_region *region, uint64_t offset, unsigned int
 static void pci_write(struct io_region *region, uint64_t offset, unsigned int size, uint64_t value)
 {
 	struct pci *pci = container_of(region, struct pci, ports);
-	struct pci_function *function = selected(pci);
+	struct pci_function *function;
 
-	if (offset == 0 && size == 4)
+	if (offset == 0 && size == 4) {
 		pci->address = value & ADDRESS_WRITABLE;
-	else if (offset == RESET_OFFSET && size == 1)
+		return;
+	}
+	if (offset == RESET_OFFSET && size == 1) {
 		reset_write_control(pci->reset, value);
-	else if (offset >= DATA_OFFSET && function)
+		return;
+	}
+	function = offset >= DATA_OFFSET ? selected(pci) : NULL;
+	if (function)
 		config_write(function, (pci->address & 0xfc) + offset - DATA_OFFSET, size, value);
 }
 
