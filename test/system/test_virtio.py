@@ -108,8 +108,8 @@ DROP = "echo 3 >/proc/sys/vm/drop_caches"
 def test_virtio_disk(env):
     """A file system in the boot volume, with cow: written, synced, mounted again; committed, and discarded."""
     image, md5 = ext4_image(env, "data.img", "12M", "data")
-    disks = ("disk = /images/data.img, cow, limit=64M", "disk = /images/data.img, ro")
-    with boot(env, disks, [(image, "/images/data.img")]) as machine:
+    with boot(env, ["disk = /images/data.img, cow, limit=64M"], [(image, "/images/data.img")]) as machine:
+        plugged(machine)
         does(machine, "cat /sys/block/vda/size /sys/block/vda/ro /sys/block/vdb/ro", r"^24576\n0\n1$")
         does(machine, "cat /sys/block/vda/serial; echo", r"^ballast-0")
         machine.send_line("mkdir /a /b; mount -t ext4 /dev/vda /a; mount -t ext4 -o ro /dev/vdb /b")
@@ -132,6 +132,16 @@ def test_virtio_disk(env):
         says(machine, "vm disk discard linux 0", r"disk 0 of vm linux is as its base again")
         says(machine, "vm disk list linux", r"^linux +0 .* cow: 0 KiB of its own")
         power_off(machine)
+
+
+def plugged(machine):
+    """A second disk, while the guest runs."""
+    machine.send(LEAVE)
+    machine.expect(PROMPT, 30)
+    says(machine, "vm disk add linux /images/data.img, ro", r"^vm linux has disk 1$")
+    machine.send_line("vm console linux")
+    machine.expect(r"^--- console of vm linux", 30)
+    does(machine, "until [ -b /dev/vdb ]; do sleep 1; done; echo it is there", r"^it is there$")
 
 
 def guest_off(machine):
