@@ -196,6 +196,7 @@ def test_distribution(env):
         machine.send_line("vm start debian")
         machine.expect(r"^vm debian: started", 30)
         machine.send_line("vm console debian")
+        machine.expect(r"reboot: Power down", 30)  # what is shown again ends there
         log_in(machine)
         machine.send_line("cmp /root/kept /proc/sys/kernel/osrelease && echo kept; journalctl -b -p err -q | wc -l")
         machine.expect(r"^kept$", 60, guests.KERNEL_DEATH)

@@ -9,7 +9,7 @@
 #include "devices/virtio/virtio.h"
 #include "test/unit/fake_driver.h"
 
-#define FAKE_VIRTIO_QUEUES 4
+#define FAKE_VIRTIO_QUEUES 6
 #define FAKE_VIRTIO_RAM MIB(8)
 
 struct fake_virtio {

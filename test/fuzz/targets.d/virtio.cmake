@@ -2,3 +2,6 @@
 ballast_fuzz(ring SOURCES test/fuzz/fuzz_ring.c devices/virtio/ring.c)
 ballast_fuzz(virtio_pci SOURCES test/fuzz/fuzz_virtio_pci.c test/unit/fake_pc.c test/unit/fake_clock.c
 	${VCPU_LAPIC_SOURCES} ${fuzzed_devices} DEFINITIONS BALLAST_FAKE_CLOCK)
+ballast_fuzz(virtio_char SOURCES test/fuzz/fuzz_virtio_char.c test/unit/fake_virtio.c test/unit/fake_frames.c
+	ept/s2.c ept/guest_memory.c devices/virtio/console.c devices/virtio/ring.c devices/virtio/rng.c
+	devices/virtio/virtio.c)
