@@ -44,8 +44,8 @@ def write_pattern(machine, device, rounds, seed):
     return int(said.group(2))
 
 
-def crashes(disk, flushed, points, seed):
-    replay = crash.Replay(crash.read_log(disk.log, PATTERN[0]), seed).run(points, flushed)
+def crashes(disk, flushed, points, seed, start=PATTERN[0]):
+    replay = crash.Replay(crash.read_log(disk.log, start), seed).run(points, flushed)
     print(f"{disk.name}: {crash.summary(replay)}")
     suite.check(replay.points >= points and replay.due >= flushed > 0, "too little was tried")
     suite.check(not replay.lost, f"{disk.name}: what was flushed is lost")
@@ -84,12 +84,10 @@ def test_disks_4k(env):
     disk = disks.Disk(env, "nvme", block=4096, record=True)
     with disks.boot(env, [disk], [disk.name]) as machine:
         disks.does(machine, "cat /sys/block/vda/queue/logical_block_size", r"^4096$")
-        flushed = write_pattern(machine, "/dev/vda", 60, 5)
         file_system(machine, "/dev/vda")
+        flushed = write_pattern(machine, "/dev/vda", 60, 5)
         disks.power_off(machine)
-    replay = crash.Replay(crash.read_log(disk.log)).run(1000)
-    print(crash.summary(replay))
-    suite.check(not replay.lost and 0 < replay.due <= flushed, "what was flushed is lost")
+    crashes(disk, flushed, 1000, 5, 0)
 
 
 def errors(env, starts, last, tasks=1):

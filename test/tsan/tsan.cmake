@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# The scheduler, the locks and the timers under ThreadSanitizer: the sources as they are, on a
+# The scheduler, locks, timers, switches and disks' queues under ThreadSanitizer: the sources as they are, on a
 # machine whose CPUs are threads (machine.h). One call:
 #
 #   ballast_tsan(NAME SECONDS 8 SOURCES test/tsan/tsan_NAME.c host/x.c ...)
@@ -59,3 +59,4 @@ ballast_tsan(console SECONDS 5 SOURCES test/tsan/tsan_console.c host/log.c ${CON
 	mgmt/console_log.c mgmt/ansi.c)
 ballast_tsan(net SECONDS 5 SOURCES test/tsan/tsan_net.c host/net/checksum.c host/net/learn.c host/net/offload.c
 	host/net/packet.c host/net/port.c host/net/switch.c)
+ballast_tsan(disk SECONDS 5 SOURCES test/tsan/tsan_disk.c host/block/disk_queue.c)
