@@ -104,6 +104,11 @@ ballast_system_test(net-short bochs-vmx LONG)
 ballast_system_test(net-short bochs-svm LONG)
 ballast_system_test(distribution qemu-svm LONG TIMEOUT 1800)
 
+# Guests and the world outside, through the machine's NICs.
+ballast_system_test(uplink qemu-svm)
+ballast_system_test(uplink bochs-vmx LONG TIMEOUT 900)
+ballast_system_test(uplink bochs-svm LONG TIMEOUT 900)
+
 # Hanging CPUs, and mitigations of what speculation leaks.
 ballast_system_test(watchdog qemu-svm)
 ballast_system_test(watchdog bochs-vmx)
