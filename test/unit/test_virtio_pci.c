@@ -167,6 +167,70 @@ static void it_is_found(void **state)
 	assert_int_equal(pc_mmio_in(virtio.common + VIRTIO_PCI_COMMON_Q_SELECT, 2), 3);
 }
 
+static void registers_read_back(void **state)
+{
+	static const uint8_t wide[] = { VIRTIO_PCI_COMMON_DFSELECT, VIRTIO_PCI_COMMON_GFSELECT,
+		VIRTIO_PCI_COMMON_Q_DESCLO, VIRTIO_PCI_COMMON_Q_DESCHI, VIRTIO_PCI_COMMON_Q_AVAILLO,
+		VIRTIO_PCI_COMMON_Q_AVAILHI, VIRTIO_PCI_COMMON_Q_USEDLO, VIRTIO_PCI_COMMON_Q_USEDHI };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(wide); i++)
+		pc_write32(virtio.common + wide[i], 0x01010101 * (i + 1));
+	for (size_t i = 0; i < ARRAY_SIZE(wide); i++) {
+		assert_int_equal(pc_read32(virtio.common + wide[i]), 0x01010101 * (i + 1));
+		pc_write32(virtio.common + wide[i], 0);
+	}
+	fake_virtio_accept(&virtio, 0x1122334455667788);
+	assert_int_equal(pc_read32(virtio.common + VIRTIO_PCI_COMMON_GF), 0x11223344);
+	pc_write32(virtio.common + VIRTIO_PCI_COMMON_GFSELECT, 0);
+	assert_int_equal(pc_read32(virtio.common + VIRTIO_PCI_COMMON_GF), 0x55667788);
+	pc_write32(virtio.common + VIRTIO_PCI_COMMON_GFSELECT, 2);
+	pc_write32(virtio.common + VIRTIO_PCI_COMMON_GF, ~0U);
+	assert_int_equal(pc_read32(virtio.common + VIRTIO_PCI_COMMON_GF), 0);
+	assert_true(echo->virtio.accepted == 0x1122334455667788);
+	pc_mmio_out(virtio.common + VIRTIO_PCI_COMMON_Q_SIZE, 2, 16);
+	assert_int_equal(pc_mmio_in(virtio.common + VIRTIO_PCI_COMMON_Q_SIZE, 2), 16);
+	/* By an access of another width nothing changes, nor where nothing is, nor for a queue that is not there. */
+	pc_mmio_out(virtio.common + VIRTIO_PCI_COMMON_Q_SIZE, 1, 32);
+	pc_mmio_out(virtio.common + VIRTIO_PCI_COMMON_DFSELECT, 2, 5);
+	pc_mmio_out(virtio.common + VIRTIO_PCI_COMMON_STATUS, 2, 5);
+	pc_write32(virtio.common + VIRTIO_PCI_COMMON_NUMQ - 2, ~0U);
+	assert_int_equal(pc_mmio_in(virtio.common + VIRTIO_PCI_COMMON_Q_SIZE, 2), 16);
+	assert_int_equal(pc_read32(virtio.common + VIRTIO_PCI_COMMON_DFSELECT), 0);
+	assert_int_equal(fake_virtio_status(&virtio), 0);
+	assert_int_equal(pc_read32(virtio.common + 56), 0);
+	assert_int_equal(pc_read32(virtio.common + 0x80), 0);
+	fake_virtio_select(&virtio, QUEUES);
+	pc_mmio_out(virtio.common + VIRTIO_PCI_COMMON_Q_SIZE, 2, 8);
+	pc_write32(virtio.common + VIRTIO_PCI_COMMON_Q_DESCLO, 8);
+	assert_int_equal(pc_read32(virtio.common + VIRTIO_PCI_COMMON_Q_DESCLO), 0);
+	/* The port says nothing. */
+	assert_int_equal(pc_in(virtio.notify_port, 4), 0);
+	/* What is set up stays, once it is enabled. */
+	start(0);
+	fake_virtio_select(&virtio, 0);
+	pc_write32(virtio.common + VIRTIO_PCI_COMMON_Q_DESCLO, 0x7000);
+	pc_mmio_out(virtio.common + VIRTIO_PCI_COMMON_Q_SIZE, 2, 4);
+	pc_mmio_out(virtio.common + VIRTIO_PCI_COMMON_Q_ENABLE, 2, 1);
+	pc_mmio_out(virtio.common + VIRTIO_PCI_COMMON_Q_ENABLE, 2, 0);
+	assert_int_equal(echo->rings[0].descriptors, 0x1000);
+	assert_int_equal(echo->rings[0].size, 8);
+	assert_true(echo->rings[0].enabled);
+	assert_int_equal(fake_virtio_status(&virtio), STATUS_LIVE);
+}
+
+static void a_bus_without_room_takes_no_more(void **state)
+{
+	struct echo *other = make();
+
+	(void)state;
+	platform->pci->next_memory = PCI_BARS_MEMORY_END;
+	assert_int_equal(virtio_add(&pc.vm, platform->pci, &other->virtio), -ENOSPC);
+	assert_null(other->virtio.pci);
+	assert_int_equal(config_in(2, 0, 4), ~0U);
+	fake_pc_reset_devices();
+}
+
 static void features_are_agreed_on(void **state)
 {
 	(void)state;
@@ -464,6 +528,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
 		TEST(it_is_found),
+		TEST(registers_read_back),
+		TEST(a_bus_without_room_takes_no_more),
 		TEST(features_are_agreed_on),
 		TEST(requests_go_through),
 		TEST(the_pin_interrupts),
