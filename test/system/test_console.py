@@ -11,7 +11,8 @@ import suite
 PROMPT = r"^ballast> "
 LEAVE = "\x1dd"  # Ctrl-] d
 COMMANDS = ("vm list", "vm show", "vm create", "vm set", "vm start", "vm stop", "vm reset", "vm pause", "vm resume",
-            "vm destroy", "vm console", "mem", "cpu", "top", "log", "trace", "poweroff", "reboot", "help")
+            "vm destroy", "vm console", "vm disk list", "vm disk add", "vm disk commit", "vm disk discard", "vm net list",
+            "vm net add", "disk list", "net list", "mem", "cpu", "top", "log", "trace", "poweroff", "reboot", "help")
 
 
 def says(machine, line, *patterns, timeout_s=30):

@@ -126,6 +126,7 @@ def test_virtio_disk(env):
              r"^linux +1 +/images/data\.img +12 MiB +ro$")
         says(machine, "disk list", r"^/images/data\.img +12 MiB +read by 2 ")
         says(machine, "mem", rf"copy-on-write disks +{OWN}")
+        mistakes(machine)
         commits(machine)
         written_to_base(machine, sums)
         guest_off(machine)
@@ -148,6 +149,21 @@ def guest_off(machine):
     machine.send_line("poweroff")
     machine.expect(r"^vm linux: powered off", 60)
     machine.expect(PROMPT, 30)
+
+
+def mistakes(machine):
+    """Each names the disk, and says what to do."""
+    says(machine, "vm create bad like=linux disk=/images/data.img,cwo", r"'cwo' is not known; did you mean 'cow'\?")
+    says(machine, "vm create bad like=linux disk=/images/no.img", r"disk /images/no\.img is not in memory; there are: ")
+    for disk, reason in (("nvme0p9", r"there is no such disk; 'disk list' shows those there are"),
+                         ("/images/data.img", r"vm linux relies on it; take it with cow or ro, or 'vm destroy linux' first")):
+        machine.send_line(f"vm create bad like=linux disk={disk}")
+        machine.expect(r"^vm bad: created", 30)
+        machine.send_line("vm start bad")
+        machine.expect(rf"^vm bad: could not start: disk '{disk}': {reason}", 30)
+        machine.send_line("vm destroy bad")
+        machine.expect(r"^vm bad: destroyed", 30)
+        machine.expect(PROMPT, 30)
 
 
 def commits(machine):
@@ -183,8 +199,10 @@ def test_distribution(env):
     where = os.path.join(guests.folder("debian-disk"), "debian-disk")
     with open(os.path.join(where, "uuid"), encoding="ascii") as file:
         uuid = file.read().strip()
+    # On an emulated machine udev may take longer than systemd would wait for it.
+    patience = "systemd.default_timeout_start_sec=900 systemd.default_device_timeout_sec=900"
     conf = (f"[vm debian]\nmemory = 384M\nkernel = /d/vmlinuz\ninitrd = /d/initrd.img\nautostart = yes\nrng\n"
-            f"cmdline = root=UUID={uuid} ro console=ttyS0 quiet\ndisk = /d/disk.img, cow\n")
+            f"cmdline = root=UUID={uuid} ro console=ttyS0 quiet {patience}\ndisk = /d/disk.img, cow\n")
     files = [(os.path.join(where, name), f"/d/{name}") for name in ("vmlinuz", "initrd.img", "disk.img")]
     with env.machine(env.image(conf, files), 1500) as machine:
         log_in(machine)
