@@ -27,6 +27,7 @@ MAGIC = 0x6A736677736872
 FLUSH, FUA, DISCARD = 1, 2, 4
 
 SECTOR = 512
+BLOCK = 4096
 PATTERN = struct.Struct("<QQII")
 PATTERN_MAGIC = 0x3154415042414C4C
 
@@ -67,9 +68,8 @@ def parse_write(first, data, fua):
     return Write(sectors, newest, fua)
 
 
-def read_log(path, start=0):
-    """The log's entries in their order: Write, or None for a flush."""
-    entries = []
+def raw_entries(path):
+    """The log's entries in their order: (first sector, data, flags). Sectors that were discarded are zeroes."""
     with open(path, "rb") as file:
         magic, version, count, unit = SUPER.unpack(file.read(SUPER.size))
         if magic != MAGIC or version != 1:
@@ -77,24 +77,58 @@ def read_log(path, start=0):
         at = unit
         for _ in range(count):
             file.seek(at)
-            sector, sectors, flags, length = ENTRY.unpack(file.read(ENTRY.size))
+            sector, sectors, flags, _ = ENTRY.unpack(file.read(ENTRY.size))
             at += unit
             sector, sectors = sector * (unit // SECTOR), sectors * (unit // SECTOR)
-            if flags & DISCARD:
-                entries.append(Write([(sector - start + i, 0) for i in range(sectors)], 0, False))
-                continue
-            if flags & FLUSH:
-                entries.append(None)
-            if sectors:
+            data = bytes(sectors * SECTOR) if flags & DISCARD else b""
+            if sectors and not flags & DISCARD:
                 file.seek(at)
                 data = file.read(sectors * SECTOR)
                 if len(data) != sectors * SECTOR:
                     raise LogError(f"{path} ends within an entry")
                 at += (len(data) + unit - 1) // unit * unit
-                entries.append(parse_write(sector - start, data, bool(flags & FUA)))
-            elif length:
-                raise LogError(f"{path}: an entry of {length} bytes and no sectors")
+            yield sector, data, flags
+
+
+def read_log(path, start=0):
+    """The log's entries as Replay wants them: Write, or None for a flush."""
+    entries = []
+    for sector, data, flags in raw_entries(path):
+        if flags & FLUSH:
+            entries.append(None)
+        if data:
+            entries.append(parse_write(sector - start, data, bool(flags & FUA)))
     return entries
+
+
+def write_image(path, out, flushes, rng):
+    """What a disk that was empty may hold if the power fails some time after so many flushes, before the next one.
+
+    Of what was written since, each block of 4 KiB, which disks write as one, is there or not.
+    """
+    with open(out, "wb") as image:
+        for sector, data, flags in raw_entries(path):
+            if flags & FLUSH:
+                flushes -= 1
+                if flushes < 0:
+                    return
+            at, end = sector * SECTOR, sector * SECTOR + len(data)
+            while at < end:
+                block_end = min(end, (at // BLOCK + 1) * BLOCK)
+                if flushes > 0 or flags & FUA or rng.random() < 0.5:
+                    image.seek(at)
+                    image.write(data[at - sector * SECTOR : block_end - sector * SECTOR])
+                at = block_end
+
+
+def flushes_with(path, first, last):
+    """The numbers of flushes, from 1, after which something was written to these sectors before the next one."""
+    found, count = set(), 0
+    for sector, data, flags in raw_entries(path):
+        count += flags & FLUSH
+        if data and sector <= last and sector + len(data) // SECTOR > first:
+            found.add(count)
+    return sorted(found - {0})
 
 
 class Replay:

@@ -32,7 +32,7 @@ class Disk:
     errors    these of its I/Os fail, counted from 1 from when the machine is switched on: reads, writes and flushes
     """
 
-    def __init__(self, env, kind, index=0, mib=64, block=512, record=False, errors=()):
+    def __init__(self, env, kind, index=0, mib=32, block=512, record=False, errors=()):
         self.kind, self.index, self.block, self.errors = kind, index, block, sorted(errors)
         self.workdir = env.workdir
         self.name = f"nvme{index}" if kind == "nvme" else f"sata{index + 1}"

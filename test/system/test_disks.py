@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The machine's own disks, NVMe and SATA, in a guest's hands: file systems, the power failing, I/O errors."""
 
+import os
+import random
 import subprocess
 
 import crash
@@ -9,7 +11,7 @@ import suite
 
 # On each disk a partition for the pattern, as long as its area, and one for a file system.
 PATTERN = (2048, 2048 + (8 << 20) // disks.SECTOR - 1)
-FILES = (20480, (60 << 20) // disks.SECTOR - 1)
+FILES = (20480, (30 << 20) // disks.SECTOR - 1)
 
 MAKE_FILES = ("cd /mnt && for i in $(seq 12); do head -c $((i * 60000)) /dev/urandom >f$i; done && mkdir d && "
               "cp /bin/busybox d/ && md5sum f* d/* >/tmp/sums")
@@ -24,15 +26,36 @@ def file_system(machine, device):
                "| grep -c OK; cd /; umount /mnt; echo checked $?", r"^13\nchecked 0$", 120)
 
 
-def check_file_system(disk):
-    """The same file system, seen from outside when the machine is off."""
-    path = f"{disk.path}.ext4"
-    with open(disk.path, "rb") as whole, open(path, "wb") as part:
-        whole.seek(FILES[0] * disks.SECTOR)
-        part.write(whole.read((FILES[1] + 1 - FILES[0]) * disks.SECTOR))
-    result = subprocess.run(["/sbin/e2fsck", "-f", "-n", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+def e2fsck(path, *options):
+    result = subprocess.run(["/sbin/e2fsck", "-f", *options, path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                             check=False)
-    suite.check(result.returncode == 0, f"{disk.name}: e2fsck finds faults:\n{result.stdout.decode()}")
+    return result.returncode, result.stdout.decode(errors="replace")
+
+
+def check_file_system(whole, what):
+    """The file system on the second partition of this image, after its journal was replayed."""
+    path = f"{whole}.ext4"
+    size = (FILES[1] + 1 - FILES[0]) * disks.SECTOR
+    with open(whole, "rb") as source, open(path, "wb") as part:
+        source.seek(FILES[0] * disks.SECTOR)
+        part.write(source.read(size))
+        part.truncate(size)
+    replayed, said = e2fsck(path, "-E", "journal_only", "-y")
+    suite.check(replayed <= 1, f"{what}: the journal cannot be replayed:\n{said}")
+    faults, said = e2fsck(path, "-n")
+    suite.check(faults == 0, f"{what}: e2fsck finds faults:\n{said}")
+
+
+def crashed_file_systems(disk, times, seed):
+    """ext4 keeps its promise, which stands on flushes: it is whole whenever the power fails after mkfs."""
+    rng, path = random.Random(seed), f"{disk.path}.crashed"
+    flushes = crash.flushes_with(disk.log, *FILES)
+    for flush in flushes:
+        for _ in range(times):
+            crash.write_image(disk.log, path, flush, rng)
+            check_file_system(path, f"{disk.name}, power gone after flush {flush}")
+    print(f"{disk.name}: ext4 is whole after {len(flushes) * times} crashes")
+    os.unlink(path)
 
 
 def write_pattern(machine, device, rounds, seed):
@@ -62,8 +85,9 @@ def files_and_power(env, these, rounds, points):
             flushed.append(write_pattern(machine, f"/dev/vd{'abcdefgh'[2 * i]}", rounds, i + 1))
         disks.power_off(machine)
     for i, disk in enumerate(these):
-        check_file_system(disk)
+        check_file_system(disk.path, disk.name)
         crashes(disk, flushed[i], points, i + 1)
+        crashed_file_systems(disk, max(1, points // 2000), i + 1)
 
 
 @suite.test
