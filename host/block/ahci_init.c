@@ -75,6 +75,9 @@ static uint32_t reset_hba(struct ahci_hba *hba)
 		return 0;
 	}
 	mmio_write32(hba->registers, AHCI_GHC, AHCI_GHC_ENABLE);
+	/* The firmware's to set, once; some controllers forget it in a reset. */
+	if (mmio_read32(hba->registers, AHCI_PI) != ports)
+		mmio_write32(hba->registers, AHCI_PI, ports);
 	return ports;
 }
 

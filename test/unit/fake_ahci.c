@@ -26,7 +26,7 @@ static struct port {
 	bool needs_reset;        /* and that takes a COMRESET */
 	unsigned int delay;      /* turns until the next thing happens by itself */
 } ports[FAKE_AHCI_PORTS];
-static uint32_t ghc, hba_is, bohc;
+static uint32_t ghc, hba_is, bohc, implemented;
 
 static bool has_device(unsigned int n)
 {
@@ -114,7 +114,7 @@ static uint32_t fake_read(uint32_t offset)
 	if (fake_ahci.gone)
 		return ~0U;
 	if (offset >= 0x100) {
-		assert((offset - 0x100) / 0x80 < FAKE_AHCI_PORTS);
+		assert(implemented >> (offset - 0x100) / 0x80 & 1);
 		return port_read((offset - 0x100) / 0x80, offset % 0x80);
 	}
 	switch (offset) {
@@ -126,7 +126,7 @@ static uint32_t fake_read(uint32_t offset)
 	case 0x08:
 		return hba_is;
 	case 0x0c:
-		return (1U << FAKE_AHCI_PORTS) - 1;
+		return implemented;
 	case 0x24:
 		return 1; /* handoff */
 	case 0x28:
@@ -244,6 +244,9 @@ static void fake_write(uint32_t offset, uint32_t value)
 		hba_is &= ~value;
 		for (unsigned int n = 0; n < FAKE_AHCI_PORTS; n++)
 			update_interrupt(n);
+		break;
+	case 0x0c:
+		implemented = value;
 		break;
 	case 0x28:
 		bohc = value;
@@ -446,8 +449,10 @@ static void fake_run(void)
 {
 	if (fake_ahci.gone)
 		return;
-	if (ghc & 1)
+	if (ghc & 1) {
 		reset_hba();
+		implemented = fake_ahci.forgets_ports ? 0 : implemented;
+	}
 	if (bohc & 2 && !fake_ahci.firmware_keeps)
 		bohc &= ~1U;
 	for (unsigned int n = 0; n < FAKE_AHCI_PORTS; n++) {
@@ -478,6 +483,7 @@ void fake_ahci_reset(void)
 	fake_ahci.slots = 32;
 	fake_ahci.bad_sector = ~0ULL;
 	reset_hba();
+	implemented = (1U << FAKE_AHCI_PORTS) - 1;
 	bohc = 1;
 	disk_lab_machine(&fake_ahci.model);
 }

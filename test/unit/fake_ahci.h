@@ -18,6 +18,7 @@ struct fake_ahci {
 	/* What it is. */
 	struct disk_lab_model model;
 	bool ncq, cache, trim, narrow, firmware_keeps;
+	bool forgets_ports;       /* which it has, in a reset */
 	unsigned int slots;
 	/* What goes wrong, with the first disk. */
 	unsigned int fail_at;     /* the N-th I/O command from now on, from 1, fails, */

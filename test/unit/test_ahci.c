@@ -73,6 +73,7 @@ static void carries_out_requests(void **state)
 		fake_ahci.trim = round != 1;
 		fake_ahci.cache = round != 4;
 		fake_ahci.firmware_keeps = round == 3;
+		fake_ahci.forgets_ports = round == 2;
 		fake_ahci.slots = round == 5 ? 4 : 32;
 		start();
 		soak(0, 3000);
