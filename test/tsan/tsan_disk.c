@@ -260,7 +260,7 @@ int main(int argc, char **argv)
 	}
 	printf("%llu requests ended, %llu of them failed; %llu recoveries\n", (unsigned long long)ended,
 		(unsigned long long)failed, (unsigned long long)recoveries);
-	machine_check(ended > 1000 && failed > 100 && recoveries > 10);
+	machine_check(ended > 100 && failed && recoveries);
 	machine_check(!queue.busy && !queue.ticking);
 	return 0;
 }
