@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The commands about networks. */
 #include "devices/virtio/net.h"
+#include "host/net/nic.h"
 #include "lib/printf.h"
 #include "mgmt/commands.h"
 #include "mgmt/console.h"
@@ -58,15 +59,17 @@ void cmd_net_list(const struct shell_call *call)
 {
 	struct net_switch *net;
 	const struct net_port *nic;
+	char hardware[64];
 	size_t count = 0;
 
 	(void)call;
 	for (; (net = net_at(count)) != NULL; count++)
 		list_net(net);
-	for (size_t i = 0; (nic = net_nic_at(i)) != NULL; i++)
-		if (!nic->net)
-			console_print("%s  %s  is not plugged in\n", nic->name,
-				mac_text(nic->mac).chars);
+	for (size_t i = 0; (nic = net_nic_at(i)) != NULL; i++) {
+		nic_describe(nic, hardware, sizeof(hardware));
+		console_print("%s  %s  %s%s\n", nic->name, mac_text(nic->mac).chars, hardware,
+			nic->net ? "" : ", not plugged in");
+	}
 	if (!count)
 		console_print("There are no networks; 'vm net add' makes them.\n");
 }

@@ -132,7 +132,8 @@ def uplink(env, names):
             suite.check(re.search(rf"nic{index}: {NICS[name][1]} at .*, {NICS[name][2]}", log),
                         f"the log does not say that nic{index} is {NICS[name][1]}:\n{log}")
         suite.check("reset" not in log, f"a NIC was reset:\n{log}")
-        says(machine, "net list", r"nic0")
+        for index, name in enumerate(names):
+            says(machine, "net list", rf"^nic{index}  52:54:00:12:34:6{index}  {NICS[name][1]}, (link up|\d+ Mbit/s)$")
         machine.send_line("vm stop linux")
         machine.expect(PROMPT, 30)
         power_off(machine)
