@@ -97,6 +97,8 @@ ballast_system_test(storm bochs-svm LONG)
 # Virtio: console and randomness, disks of the boot volume, a distribution on its own root disk.
 ballast_guest_test(virtio-console qemu-svm)
 ballast_guest_test(virtio-disk bochs-vmx)
+ballast_guest_test(shared-base-2 bochs-vmx)
+ballast_system_test(shared-base-10 qemu-svm LONG TIMEOUT 1800)
 # Two guests on a switch.
 ballast_system_test(net qemu-svm)
 ballast_system_test(net bochs-vmx LONG TIMEOUT 900)
