@@ -229,13 +229,11 @@ static bool receive_packet(struct virtio_net *nic, struct net_packet *packet)
 	struct virtio_ring *ring = &nic->rings[NET_QUEUE_RECEIVE];
 	int error = 0;
 
-	if (wants(nic, packet)) {
-		error = receive_frame(nic, packet);
-		if (error == -EAGAIN && ring_want_notifications(ring, true)) {
-			ring_want_notifications(ring, false);
+	/* No more rounds than the ring has entries: each finds more of them. */
+	if (wants(nic, packet))
+		do {
 			error = receive_frame(nic, packet);
-		}
-	}
+		} while (error == -EAGAIN && ring_want_more(ring));
 	if (error == -EAGAIN) {
 		nic->waiting = packet;
 		return false;

@@ -479,6 +479,23 @@ bool ring_want_notifications(struct virtio_ring *ring, bool wanted)
 	return has_available(ring);
 }
 
+bool ring_want_more(struct virtio_ring *ring)
+{
+	uint16_t seen = ring->seen_available;
+
+	if (unlikely(!usable(ring)))
+		return false;
+	/* The driver is past an event at what is still to be popped, and would stay silent. */
+	if (ring->event_index)
+		store_used16(ring, available_event_offset(ring), seen);
+	else if (ring->silenced)
+		store_used16(ring, FLAGS_OFFSET, 0);
+	ring->silenced = false;
+	/* As above. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return read_index(ring) && ring->seen_available != seen;
+}
+
 static bool copy_segment(
 	struct virtio_ring *ring, gpa_t gpa, uint8_t *buffer, uint32_t bytes, bool write)
 {

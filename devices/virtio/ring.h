@@ -103,6 +103,11 @@ bool ring_needs_signal(struct virtio_ring *ring);
  * answer tells whether something has become available meanwhile: then go on.
  */
 bool ring_want_notifications(struct virtio_ring *ring, bool wanted);
+/*
+ * What is available does not suffice: ask to be notified of more than that. True: there is more
+ * already, so try again.
+ */
+bool ring_want_more(struct virtio_ring *ring);
 
 /*
  * Copy from a chain's readable part at byte `at`, or to its writable part. The bytes copied: fewer

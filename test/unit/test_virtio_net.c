@@ -298,6 +298,30 @@ static void without_buffers_frames_wait(void **state)
 	assert_int_equal(b.nic->port.received.dropped, 19);
 }
 
+/* A driver tells of new buffers only when it was asked to: also when there were some, but too few. */
+static void too_few_buffers_ask_for_more(void **state)
+{
+	struct fake_driver *driver = &b.virtio.queues[RX];
+
+	(void)state;
+	for (unsigned int event_index = 0; event_index < 2; event_index++) {
+		start(&b, event_index ? ALL_FEATURES : ALL_FEATURES & ~BIT(VIRTIO_RING_F_EVENT_IDX));
+		offer(&b, 0, 2, 400);
+		send_frame(&a, b.mac, 1000);
+		work();
+		assert_non_null(b.nic->waiting);
+		if (event_index)
+			assert_int_equal(fake_driver_available_event(driver), 2);
+		else
+			assert_int_equal(fake_driver_used_flags(driver), 0);
+		offer(&b, 2, 1, 400);
+		work();
+		assert_gets(&b, 1014);
+		if (!event_index)
+			assert_int_equal(fake_driver_used_flags(driver), VRING_USED_F_NO_NOTIFY);
+	}
+}
+
 static void buffers_that_do_not_do_are_left(void **state)
 {
 	(void)state;
@@ -785,7 +809,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
 		T(a_frame_goes_from_guest_to_guest), T(segments_pass_as_they_are),
-		T(a_plain_guest_gets_plain_frames), T(without_buffers_frames_wait),
+		T(a_plain_guest_gets_plain_frames), T(without_buffers_frames_wait), T(too_few_buffers_ask_for_more),
 		T(buffers_that_do_not_do_are_left), T(what_a_driver_must_not_send_is_dropped),
 		T(without_memory_frames_are_dropped), T(without_memory_for_buffers_frames_are_dropped),
 		T(a_batch_is_bounded), T(interrupts_come_when_they_are_wanted), T(a_guest_gets_what_it_asked_for),
