@@ -99,7 +99,7 @@ def test_disks(env):
 @suite.test
 def test_disks_long(env):
     """The same with more of everything."""
-    files_and_power(env, [disks.Disk(env, kind, record=True) for kind in ("nvme", "sata")], 600, 20000)
+    files_and_power(env, [disks.Disk(env, kind, record=True) for kind in ("nvme", "sata")], 600, 6000)
 
 
 @suite.test
