@@ -4,6 +4,7 @@
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 
 import guests
@@ -84,20 +85,27 @@ def hvc(machine):
     machine.expect(PROMPT, 30)
 
 
-def ext4_image(env, name, size, seed):
-    """An ext4 file system with one file of 1 MiB; the path, and the file's MD5."""
+def ext4_tree(env, name, size, files, options=()):
+    """An ext4 file system with these files, of name and content; its path."""
     tree = os.path.join(env.workdir, f"{name}.tree")
-    os.makedirs(tree, exist_ok=True)
-    content = hashlib.sha512(seed.encode()).digest() * (1024 * 1024 // 64)
-    with open(os.path.join(tree, "file"), "wb") as file:
-        file.write(content)
+    shutil.rmtree(tree, ignore_errors=True)
+    os.makedirs(tree)
+    for file_name, content in files.items():
+        with open(os.path.join(tree, file_name), "wb") as file:
+            file.write(content)
     out = os.path.join(env.workdir, name)
     if os.path.exists(out):
         os.unlink(out)
-    made = subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", "-d", tree, out, size], stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, check=False)
+    made = subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", *options, "-d", tree, out, size],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     suite.check(made.returncode == 0, f"mke2fs: {made.stdout.decode(errors='replace')}")
-    return out, hashlib.md5(content).hexdigest()
+    return out
+
+
+def ext4_image(env, name, size, seed):
+    """An ext4 file system with one file of 1 MiB; the path, and the file's MD5."""
+    content = hashlib.sha512(seed.encode()).digest() * (1024 * 1024 // 64)
+    return ext4_tree(env, name, size, {"file": content}), hashlib.md5(content).hexdigest()
 
 
 OWN = r"(?:4\d\d\d KiB|[45](?:\.\d+)? MiB)"  # what the guest wrote, and the file system's own for it

@@ -99,6 +99,9 @@ ballast_guest_test(virtio-console qemu-svm)
 ballast_guest_test(virtio-disk bochs-vmx)
 ballast_guest_test(shared-base-2 bochs-vmx)
 ballast_system_test(shared-base-10 qemu-svm LONG TIMEOUT 1800)
+# Guests on one image: what they take of the memory, discard and commit.
+ballast_system_test(base-3 qemu-svm)
+ballast_system_test(base-10 qemu-svm LONG TIMEOUT 1800)
 # Two guests on a switch.
 ballast_system_test(net qemu-svm)
 ballast_system_test(net bochs-vmx LONG TIMEOUT 900)
