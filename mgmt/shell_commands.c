@@ -65,7 +65,9 @@ static const struct shell_command commands[] = {
 		cmd_vm_disk_add},
 	{{"vm", "disk", "commit"}, {ARGUMENT_VM, ARGUMENT_INDEX}, "NAME N",
 		"write what it has of its own to the base",
-		"Of a disk with cow, while the VM does not run and nobody else uses the base.",
+		"Of a disk with cow, while the VM does not run and nobody else uses the base. A "
+		"base that is a file of the boot volume is in memory: it is as it was after the "
+		"next start of the machine.",
 		cmd_vm_disk_commit},
 	{{"vm", "disk", "discard"}, {ARGUMENT_VM, ARGUMENT_INDEX}, "NAME N",
 		"forget what it has of its own",
