@@ -54,23 +54,15 @@ static struct heap_node *meld_siblings(struct heap_node *list)
 	return heap;
 }
 
-void heap_insert(struct heap_node **heap, struct heap_node *node)
+void heap_insert_among(struct heap_node **heap, struct heap_node *node)
 {
-	if (likely(!*heap))
-		*heap = node;
-	else
-		*heap = meld(*heap, node);
+	*heap = meld(*heap, node);
 }
 
-void heap_remove(struct heap_node **heap, struct heap_node *node)
+void heap_remove_among(struct heap_node **heap, struct heap_node *node)
 {
-	struct heap_node *rest;
+	struct heap_node *rest = meld_siblings(node->child);
 
-	if (node == *heap && !node->child) {
-		*heap = NULL;
-		return;
-	}
-	rest = meld_siblings(node->child);
 	if (node == *heap) {
 		*heap = rest;
 	} else {

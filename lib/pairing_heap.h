@@ -16,10 +16,28 @@ struct heap_node {
 	uint64_t key; /* constant while it is in a heap */
 };
 
+/* For these two: with others, or from among them. */
+void heap_insert_among(struct heap_node **heap, struct heap_node *node);
+void heap_remove_among(struct heap_node **heap, struct heap_node *node);
+
 /* The caller's pointer to the heap: NULL when it is empty, else the smallest. */
-void heap_insert(struct heap_node **heap, struct heap_node *node);
+static inline void heap_insert(struct heap_node **heap, struct heap_node *node)
+{
+	if (likely(!*heap))
+		*heap = node;
+	else
+		heap_insert_among(heap, node);
+}
+
 /* The node is in this heap. */
-void heap_remove(struct heap_node **heap, struct heap_node *node);
+static inline void heap_remove(struct heap_node **heap, struct heap_node *node)
+{
+	if (likely(node == *heap && !node->child))
+		*heap = NULL;
+	else
+		heap_remove_among(heap, node);
+}
+
 /*
  * To visit all: begin with the heap itself, parents come before children, NULL ends. In between
  * the heap does not change.
