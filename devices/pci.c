@@ -33,11 +33,9 @@
 
 static struct pci_function *find(const struct pci *pci, uint8_t devfn)
 {
-	for (size_t i = 0; i < pci->count; i++) {
-		if (pci->functions[i]->devfn == devfn)
-			return pci->functions[i];
-	}
-	return NULL;
+	struct pci_function *function = pci->slots[devfn >> 3];
+
+	return function && function->devfn == devfn ? function : NULL;
 }
 
 void pci_function_init(struct pci_function *function, const struct pci_identity *identity)
@@ -80,9 +78,9 @@ unsigned int pci_add_capability(struct pci_function *function, uint8_t id, unsig
 
 static int find_slot(const struct pci *pci, uint8_t *devfn)
 {
-	for (unsigned int slot = 1; slot < PCI_MAX_FUNCTIONS; slot++) {
+	for (unsigned int slot = 1; slot < PCI_SLOTS; slot++) {
 		*devfn = slot << 3;
-		if (!find(pci, *devfn))
+		if (!pci->slots[slot])
 			return 0;
 	}
 	return -ENOSPC;
@@ -96,11 +94,9 @@ static unsigned int line_of(const struct pci_function *function)
 
 int pci_add(struct pci *pci, struct pci_function *function)
 {
-	if (pci->count == PCI_MAX_FUNCTIONS)
-		return -ENOSPC;
 	if (function->devfn == PCI_ANY_SLOT && find_slot(pci, &function->devfn))
 		return -ENOSPC;
-	if (find(pci, function->devfn))
+	if (pci->slots[function->devfn >> 3])
 		return -EEXIST;
 	/* For systems that do not read the DSDT. */
 	if (function->config[PCI_INTERRUPT_PIN])
@@ -108,16 +104,17 @@ int pci_add(struct pci *pci, struct pci_function *function)
 			line_of(function) ? IRQ_PCI_B : IRQ_PCI_A;
 	memcpy(function->initial, function->config, PCI_CONFIG_BYTES);
 	function->pci = pci;
-	pci->functions[pci->count++] = function;
+	pci->slots[function->devfn >> 3] = function;
+	pci->slots_end = MAX(pci->slots_end, (unsigned int)(function->devfn >> 3) + 1);
 	pci_update_bars(function);
 	if (pci->device.vm->state == VM_RUNNING)
 		acpi_pm_raise(pci->acpi, ACPI_GPE_PCI);
 	return 0;
 }
 
-static bool asserts(const struct pci_function *function)
+static bool asserts(const struct pci_function *function, unsigned int line)
 {
-	return function->intx &&
+	return function && function->intx && line_of(function) == line &&
 		!(pci_get16(function->config, PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE);
 }
 
@@ -126,8 +123,8 @@ static void update_line(struct pci *pci, unsigned int line)
 {
 	bool level = false;
 
-	for (size_t i = 0; i < pci->count && !level; i++)
-		level = line_of(pci->functions[i]) == line && asserts(pci->functions[i]);
+	for (unsigned int slot = 0; slot < pci->slots_end && !level; slot++)
+		level = asserts(pci->slots[slot], line);
 	if (level == pci->line_level[line])
 		return;
 	pci->line_level[line] = level;

@@ -13,7 +13,7 @@
 
 #include "vcpu/vm.h"
 
-#define PCI_MAX_FUNCTIONS 32
+#define PCI_SLOTS 32
 #define PCI_CONFIG_BYTES 256
 #define PCI_BARS 6
 #define PCI_ANY_SLOT 0xff
@@ -34,7 +34,7 @@ struct pci_bar {
 
 /* One function, embedded in its device's own structure. */
 struct pci_function {
-	uint8_t devfn;                       /* [I] device << 3 | function, on bus 0 */
+	uint8_t devfn;                       /* [I] device << 3, on bus 0: functions are 0 */
 	uint8_t config[PCI_CONFIG_BYTES];    /* [vm.lock] */
 	uint8_t initial[PCI_CONFIG_BYTES];   /* [I] config at power-up, from pci_add() on */
 	uint8_t writable[PCI_CONFIG_BYTES];  /* [I] bits that a write changes */
@@ -59,8 +59,8 @@ struct pci {
 	struct io_region ecam;
 	struct reset *reset;                 /* [I] register 0xcf9 lies among the ports */
 	struct acpi_pm *acpi;                /* [I] tells a running guest of what is plugged in */
-	struct pci_function *functions[PCI_MAX_FUNCTIONS]; /* [vm.lock] */
-	size_t count;                        /* [vm.lock] */
+	struct pci_function *slots[PCI_SLOTS]; /* [vm.lock] by device number; NULL: nothing there */
+	unsigned int slots_end;              /* [vm.lock] one past the last that is taken */
 	struct pci_function host_bridge;
 	uint32_t address;                    /* [vm.lock] what was written to 0xcf8 */
 	uint32_t next_memory, next_port;     /* boot CPU: for the next BAR at power-up */

@@ -112,8 +112,8 @@ void pci_update_bars(struct pci_function *function)
 	for (unsigned int i = 0; i < PCI_BARS; i++)
 		leave(function, i);
 	/* Others may have waited for a place that is free now. */
-	for (size_t f = 0; f < pci->count; f++) {
-		for (unsigned int i = 0; i < PCI_BARS; i++)
-			decode(pci->functions[f], i);
+	for (unsigned int slot = 0; slot < pci->slots_end; slot++) {
+		for (unsigned int i = 0; i < PCI_BARS && pci->slots[slot]; i++)
+			decode(pci->slots[slot], i);
 	}
 }
