@@ -151,6 +151,14 @@ static void wide_accesses_are_split_low_bytes_first(void **state)
 	assert_int_equal(io_bus_read(&bus, 0x1e, 4), 0xffff0706);
 	assert_int_equal(io_bus_read(&bus, 0x0e, 4), 0x0100ffff);
 	io_bus_write(&bus, 0x1f, 4, 0x44332211);
+	/* Just before a region: none of it. */
+	bytes.count = 0;
+	assert_int_equal(io_bus_read(&bus, 0x0c, 4), 0xffffffff);
+	io_bus_write(&bus, 0x0c, 4, 0);
+	assert_int_equal(bytes.count, 0);
+	io_bus_write(&bus, 0x0d, 4, 0x44332211);
+	assert_int_equal(bytes.count, 1);
+	assert_int_equal(bytes.log[0].value, 0x44);
 	io_bus_write(&bus, 0x1000, 8, 1);
 	assert_int_equal(io_bus_read(&bus, ~0ULL - 1, 8) & 0xffff, 0xffff);
 }
