@@ -103,6 +103,7 @@ void svm_requeue_event(struct vcpu *vcpu, struct svm_vcpu *svm)
 		.has_error = info & EVENT_ERROR_VALID,
 		.error = info >> EVENT_ERROR_SHIFT,
 	};
+	vcpu_look_again(vcpu);
 }
 
 /*
@@ -195,7 +196,7 @@ static bool iret_executed(struct vcpu *vcpu, struct svm_vcpu *svm, bool stepped)
 			return report_nmi_window(vcpu, svm);
 	}
 	if (waiting)
-		__atomic_fetch_or(&vcpu->requests, REQUEST_EVENTS, __ATOMIC_RELAXED);
+		vcpu_look_again(vcpu);
 	return false;
 }
 

@@ -7,7 +7,7 @@
 #include "vcpu/sched.h"
 #include "vcpu/vm.h"
 
-void vcpu_request(struct vcpu *vcpu, uint32_t bits)
+static __attribute__((noinline)) void request_elsewhere(struct vcpu *vcpu, uint32_t bits)
 {
 	uint32_t before = __atomic_fetch_or(&vcpu->requests, bits, __ATOMIC_SEQ_CST);
 	enum vcpu_state state = __atomic_load_n(&vcpu->state, __ATOMIC_SEQ_CST);
@@ -27,6 +27,19 @@ void vcpu_request(struct vcpu *vcpu, uint32_t bits)
 	cpu = __atomic_load_n(&vcpu->cpu, __ATOMIC_SEQ_CST);
 	if (cpu && cpu != this_cpu() && __atomic_load_n(&cpu->running, __ATOMIC_SEQ_CST) == vcpu)
 		cpu_poke(cpu);
+}
+
+void vcpu_request(struct vcpu *vcpu, uint32_t bits)
+{
+	/*
+	 * In its own turn, most often. What this CPU has loaded runs on no other, and halts by this
+	 * CPU alone: it will look.
+	 */
+	if (likely(__atomic_load_n(&this_cpu()->running, __ATOMIC_RELAXED) == vcpu &&
+		__atomic_load_n(&vcpu->state, __ATOMIC_RELAXED) == VCPU_RUNNABLE))
+		__atomic_fetch_or(&vcpu->requests, bits, __ATOMIC_RELEASE);
+	else
+		request_elsewhere(vcpu, bits);
 }
 
 enum fault_class { FAULT_BENIGN, FAULT_CONTRIBUTORY, FAULT_PAGE };
@@ -82,6 +95,7 @@ static void queue_exception(struct vcpu *vcpu, uint8_t vector, bool has_error, u
 	vcpu->reinject.valid = false;
 	vcpu->exception = (struct vcpu_event){ .valid = true, .type = EVENT_EXCEPTION,
 		.vector = vector, .has_error = has_error, .error = error };
+	vcpu_look_again(vcpu);
 }
 
 void vcpu_inject_exception(struct vcpu *vcpu, uint8_t vector)
@@ -224,7 +238,7 @@ static void inject_nmi(struct vcpu *vcpu)
 
 void vcpu_prepare_events(struct vcpu *vcpu)
 {
-	bool busy = inject_immediate(vcpu);
+	bool busy = inject_immediate(vcpu), passes;
 	uint32_t windows = 0;
 	uint8_t priority = 0;
 	int vector;
@@ -238,20 +252,19 @@ void vcpu_prepare_events(struct vcpu *vcpu)
 			windows |= WINDOW_NMI;
 	}
 	vcpu_need(vcpu, REG_TPR);
-	vector = lapic_pending_vector(vcpu);
-	if ((vector >= 0 || extint_waiting(vcpu)) && !busy && can_take_interrupt(vcpu)) {
+	vector = lapic_waiting_vector(vcpu);
+	passes = lapic_tpr_passes(vcpu->special.tpr, vector);
+	if ((passes || extint_waiting(vcpu)) && !busy && can_take_interrupt(vcpu)) {
 		vcpu->in_hlt = false;
-		inject_interrupt(vcpu, vector);
+		inject_interrupt(vcpu, passes ? vector : -1);
+		vector = lapic_waiting_vector(vcpu);
 	}
 	if (extint_waiting(vcpu)) {
 		windows |= WINDOW_INTERRUPT;
 		priority = 15;
-	} else {
-		vector = lapic_waiting_vector(vcpu);
-		if (vector >= 0) {
-			windows |= WINDOW_INTERRUPT;
-			priority = vector >> 4;
-		}
+	} else if (vector >= 0) {
+		windows |= WINDOW_INTERRUPT;
+		priority = vector >> 4;
 	}
 	set_window(vcpu, windows, priority);
 }
@@ -263,5 +276,6 @@ bool vcpu_has_wakeup(struct vcpu *vcpu)
 	vcpu_need(vcpu, REG_RFLAGS | REG_TPR);
 	if (!(vcpu->special.rflags & RFLAGS_IF))
 		return false;
-	return lapic_pending_vector(vcpu) >= 0 || extint_waiting(vcpu);
+	return lapic_tpr_passes(vcpu->special.tpr, lapic_waiting_vector(vcpu)) ||
+		extint_waiting(vcpu);
 }

@@ -23,11 +23,11 @@ enum event_type {
 
 struct vcpu_event {
 	bool valid;
-	enum event_type type;
-	uint8_t vector;
 	bool has_error;
-	uint32_t error;
+	uint8_t vector;
 	uint8_t instruction_length; /* software interrupts and exceptions: to be skipped */
+	uint32_t error;
+	enum event_type type;
 };
 
 /* Bits of vcpu->requests, set from any CPU, served before the next entry. */

@@ -19,7 +19,7 @@ static enum exit_action exit_host(struct vcpu *vcpu)
 static enum exit_action exit_window(struct vcpu *vcpu)
 {
 	vcpu->window = 0;
-	__atomic_fetch_or(&vcpu->requests, REQUEST_EVENTS, __ATOMIC_RELAXED);
+	vcpu_look_again(vcpu);
 	return ACTION_RESUME;
 }
 

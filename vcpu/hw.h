@@ -42,9 +42,10 @@ struct hw_ops {
 
 	/*
 	 * Store vcpu->dirty groups, enter the guest, come back, invalidate vcpu->valid, fill
-	 * vcpu->exit, and put an interrupted event delivery into vcpu->reinject. Interrupts are
-	 * off before and after; an interrupt of the host that ended the run is still pending.
-	 * A refused entry is EXIT_ENTRY_FAILED, never a panic.
+	 * vcpu->exit, and put an interrupted event delivery into vcpu->reinject, which
+	 * vcpu_look_again() is to tell. Interrupts are off before and after; an interrupt of the
+	 * host that ended the run is still pending. A refused entry is EXIT_ENTRY_FAILED, never a
+	 * panic.
 	 */
 	void (*enter)(struct vcpu *vcpu);
 

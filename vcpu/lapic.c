@@ -165,7 +165,7 @@ static __attribute__((noinline)) int waiting_after_settling(struct vcpu *vcpu)
 	return lapic_waiting_vector(vcpu);
 }
 
-static inline int waiting_vector(struct vcpu *vcpu)
+int lapic_waiting_vector(struct vcpu *vcpu)
 {
 	struct lapic *lapic = vcpu->lapic;
 	int vector;
@@ -177,18 +177,6 @@ static inline int waiting_vector(struct vcpu *vcpu)
 		return waiting_after_settling(vcpu);
 	vector = highest(lapic->irr);
 	return (vector >> 4) > service_class(lapic) ? vector : -1;
-}
-
-int lapic_waiting_vector(struct vcpu *vcpu)
-{
-	return waiting_vector(vcpu);
-}
-
-int lapic_pending_vector(struct vcpu *vcpu)
-{
-	int vector = waiting_vector(vcpu);
-
-	return (vector >> 4) > (vcpu->special.tpr >> 4) ? vector : -1;
 }
 
 static void do_on_accept(struct lapic *lapic, uint8_t vector)

@@ -52,15 +52,15 @@ void lapic_deliver(struct vm *vm, const struct apic_message *message);
 /* Does any vCPU of the VM have this vector requested, and not yet taken? Any CPU. */
 bool lapic_any_requested(const struct vm *vm, uint8_t vector);
 
-/*
- * The highest-priority vector that may be delivered now, given IRR, ISR and TPR, or -1. The
- * caller has made REG_TPR valid. lapic_accept() then moves it from IRR to ISR; without vm.lock,
- * which it takes if the vector is a tick's.
- */
-int lapic_pending_vector(struct vcpu *vcpu);
-void lapic_accept(struct vcpu *vcpu, uint8_t vector);
-/* The highest vector in IRR above ISR's priority whatever TPR says, or -1: for the TPR window. */
+/* The highest vector in IRR above ISR's priority, whatever TPR says, or -1. */
 int lapic_waiting_vector(struct vcpu *vcpu);
+/* Does this TPR, a vCPU's, let in what waits? Not -1. */
+static inline bool lapic_tpr_passes(uint8_t tpr, int waiting)
+{
+	return (waiting >> 4) > (tpr >> 4);
+}
+/* It is delivered: from IRR to ISR. Without vm.lock, which it takes if the vector is a tick's. */
+void lapic_accept(struct vcpu *vcpu, uint8_t vector);
 /* Does LINT0 pass the PIC's interrupts now (ExtINT unmasked, or the LAPIC disabled)? */
 bool lapic_accepts_extint(struct vcpu *vcpu);
 

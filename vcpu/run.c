@@ -14,8 +14,8 @@
 #include "vcpu/sched.h"
 #include "vcpu/vm.h"
 
-/* What becomes of the vCPU after one turn of the loop. */
-enum turn { TURN_AGAIN, TURN_YIELD, TURN_LEAVE, TURN_STOP };
+/* What becomes of the vCPU after one turn of the loop, or after what comes before its entry. */
+enum turn { TURN_AGAIN, TURN_YIELD, TURN_LEAVE, TURN_STOP, TURN_ENTER };
 
 /*
  * A vCPU that stops keeps all its registers in vcpu->special: the dump reads them there. From the
@@ -73,7 +73,7 @@ static void have_cpu(struct vcpu *vcpu)
 	pause_scheduled(vcpu);
 	/* A wake may come after what it told was seen to: what has not come yet is waited for. */
 	if (unlikely(vcpu->wait_sipi || vcpu->in_hlt))
-		__atomic_fetch_or(&vcpu->requests, REQUEST_EVENTS, __ATOMIC_RELAXED);
+		vcpu_look_again(vcpu);
 }
 
 /* `requests`: those that are served just now. */
@@ -148,7 +148,7 @@ static __attribute__((noinline)) void end_shadow_and_step(struct vcpu *vcpu)
 		vcpu_set_dirty(vcpu, REG_SHADOW);
 		/* What waited for the shadow's end goes in now, without an exit of its own. */
 		if (vcpu->window)
-			__atomic_fetch_or(&vcpu->requests, REQUEST_EVENTS, __ATOMIC_RELAXED);
+			vcpu_look_again(vcpu);
 	}
 	if (special->rflags & (RFLAGS_TF | RFLAGS_RF)) {
 		special->rflags &= ~RFLAGS_RF;
@@ -161,7 +161,7 @@ static __attribute__((noinline)) void end_shadow_and_step(struct vcpu *vcpu)
 static inline void advance(struct vcpu *vcpu)
 {
 	struct special_regs *special = &vcpu->special;
-	unsigned int length = vcpu->exit.instruction_length;
+	uint64_t length = vcpu->exit.instruction_length;
 	uint64_t next;
 
 	if (unlikely(!length))
@@ -227,7 +227,7 @@ static enum turn dispatch(struct vcpu *vcpu)
 	case ACTION_BLOCK:
 		advance(vcpu);
 		vcpu->in_hlt = true;
-		__atomic_fetch_or(&vcpu->requests, REQUEST_EVENTS, __ATOMIC_RELAXED);
+		vcpu_look_again(vcpu);
 		break;
 	case ACTION_RESUME:
 	case ACTION_STOP:
@@ -242,29 +242,27 @@ static enum turn dispatch(struct vcpu *vcpu)
 	return TURN_AGAIN;
 }
 
-/* Something is to be done before this entry. False: do not enter, but `*next`. */
-static __attribute__((noinline)) bool prepare_entry(struct vcpu *vcpu, enum turn *next)
+/* Something is to be done before this entry. */
+static __attribute__((noinline)) enum turn prepare_entry(struct vcpu *vcpu)
 {
-	*next = TURN_AGAIN;
+	enum turn next;
+
 	vcpu_end_guest(vcpu);
-	if (__atomic_load_n(&vcpu->requests, __ATOMIC_RELAXED))
-		*next = serve_requests(vcpu);
-	else
-		vcpu_prepare_events(vcpu);
-	if (*next != TURN_AGAIN)
-		return false;
+	next = serve_requests(vcpu);
+	if (next != TURN_AGAIN)
+		return next;
 	if (!vcpu_begin_guest(vcpu))
-		return true;
+		return TURN_ENTER;
 	vcpu_end_guest(vcpu);
-	return false;
+	return TURN_AGAIN;
 }
 
 static enum turn turn(struct vcpu *vcpu)
 {
-	enum turn next;
+	if (unlikely(vcpu_begin_guest(vcpu))) {
+		enum turn next = prepare_entry(vcpu);
 
-	if (unlikely(vcpu_begin_guest(vcpu)) || vcpu->exception.valid || vcpu->reinject.valid) {
-		if (!prepare_entry(vcpu, &next))
+		if (next != TURN_ENTER)
 			return next;
 	}
 	hw->enter(vcpu);

@@ -138,6 +138,16 @@ static inline void vcpu_set_dirty(struct vcpu *vcpu, uint32_t groups)
 }
 
 /*
+ * Own CPU, while the vCPU is not in the guest: it looks for something to inject before it enters.
+ * Whoever fills vcpu->reinject or vcpu->exception asks for that, so that an entry has but one
+ * thing to look at.
+ */
+static inline void vcpu_look_again(struct vcpu *vcpu)
+{
+	__atomic_fetch_or(&vcpu->requests, REQUEST_EVENTS, __ATOMIC_RELAXED);
+}
+
+/*
  * On the way into the guest: requests that are not there when it returns false come with an
  * interrupt, which will end the guest's run. Own CPU.
  */

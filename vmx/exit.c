@@ -121,6 +121,7 @@ static bool decode_interrupted_delivery(struct vcpu *vcpu)
 		event->instruction_length = vmread(VMCS_EXIT_LENGTH);
 	if (event->type == EVENT_NMI)
 		unblock_nmi();
+	vcpu_look_again(vcpu);
 	return true;
 }
 
@@ -141,6 +142,9 @@ static void decode_ept_violation(struct vcpu *vcpu)
 
 	vcpu->exit.kind = EXIT_MEMORY;
 	vcpu->exit.instruction_length = 0;
+	/* The run loop records it. */
+	vcpu->special.rip = vmread(VMCS_GUEST_RIP);
+	vcpu->valid = REG_RIP;
 	vcpu->exit.info[0] = qualification;
 	memory->gpa = vmread(VMCS_GUEST_PHYSICAL);
 	vcpu->exit.info[1] = memory->gpa;
@@ -177,6 +181,7 @@ static void repeat_int1(struct vcpu *vcpu)
 	vcpu->exit.kind = EXIT_HOST_INTERRUPT;
 	vcpu->reinject = (struct vcpu_event){ .valid = true, .type = EVENT_PRIVILEGED_EXCEPTION,
 		.vector = VECTOR_DB, .instruction_length = vmread(VMCS_EXIT_LENGTH) };
+	vcpu_look_again(vcpu);
 }
 
 static APART void decode_exception(struct vcpu *vcpu)

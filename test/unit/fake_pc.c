@@ -234,8 +234,8 @@ int pc_take_interrupt(unsigned int id)
 	int vector;
 
 	vcpu_need(vcpu, REG_TPR);
-	vector = lapic_pending_vector(vcpu);
-	if (vector >= 0) {
+	vector = lapic_waiting_vector(vcpu);
+	if (lapic_tpr_passes(vcpu->special.tpr, vector)) {
 		lapic_accept(vcpu, vector);
 		return vector;
 	}

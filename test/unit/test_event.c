@@ -22,7 +22,7 @@ static struct vcpu_event injected;
 static unsigned int injections, wakes, kicks;
 static uint32_t windows;
 static uint8_t window_priority;
-static int lapic_vector, lapic_waits, pic_vector;
+static int lapic_vector, pic_vector;
 static enum vm_stop stop;
 
 struct cpu *this_cpu(void)
@@ -48,22 +48,17 @@ void vm_stop(struct vm *stopped, enum vm_stop why, uint32_t status, const char *
 	stop = why;
 }
 
-int lapic_pending_vector(struct vcpu *of)
-{
-	return lapic_vector >= 0 && (lapic_vector & 0xf0) > of->special.tpr ? lapic_vector : -1;
-}
-
 void lapic_accept(struct vcpu *of, uint8_t vector)
 {
 	(void)of;
 	assert_int_equal(vector, lapic_vector);
-	lapic_vector = lapic_waits = -1;
+	lapic_vector = -1;
 }
 
 int lapic_waiting_vector(struct vcpu *of)
 {
 	(void)of;
-	return lapic_waits;
+	return lapic_vector;
 }
 
 bool lapic_accepts_extint(struct vcpu *of)
@@ -113,7 +108,7 @@ static int setup(void **state)
 	vcpu.special.rflags = RFLAGS_IF;
 	vcpu.special.cr0 = CR0_PE;
 	injections = wakes = kicks = windows = 0;
-	lapic_vector = lapic_waits = pic_vector = -1;
+	lapic_vector = pic_vector = -1;
 	stop = VM_STOP_NONE;
 	return 0;
 }
@@ -121,7 +116,7 @@ static int setup(void **state)
 static void interrupts_need_if_and_no_shadow(void **state)
 {
 	(void)state;
-	lapic_vector = lapic_waits = 0x51;
+	lapic_vector = 0x51;
 	vcpu.special.rflags = 0;
 	vcpu_prepare_events(&vcpu);
 	assert_int_equal(injections, 0);
@@ -142,7 +137,7 @@ static void interrupts_need_if_and_no_shadow(void **state)
 static void tpr_holds_back(void **state)
 {
 	(void)state;
-	lapic_vector = lapic_waits = 0x51;
+	lapic_vector = 0x51;
 	vcpu.special.tpr = 0x60;
 	vcpu_prepare_events(&vcpu);
 	assert_int_equal(injections, 0);
@@ -170,10 +165,10 @@ static void pic_interrupts_pass(void **state)
 static void event_waits_for_its_entry(void **state)
 {
 	(void)state;
-	lapic_vector = lapic_waits = 0x51;
+	lapic_vector = 0x51;
 	vcpu_prepare_events(&vcpu);
 	assert_int_equal(injections, 1);
-	lapic_vector = lapic_waits = 0x61;
+	lapic_vector = 0x61;
 	vcpu.nmi_pending = 1;
 	vcpu_prepare_events(&vcpu);
 	assert_int_equal(injections, 1);
@@ -188,7 +183,7 @@ static void event_waits_for_its_entry(void **state)
 static void nmi_comes_before_interrupts(void **state)
 {
 	(void)state;
-	lapic_vector = lapic_waits = 0x51;
+	lapic_vector = 0x51;
 	vcpu.nmi_pending = 2;
 	vcpu_prepare_events(&vcpu);
 	assert_int_equal(injections, 1);
@@ -206,7 +201,7 @@ static void nmi_comes_before_interrupts(void **state)
 static void exceptions_come_first(void **state)
 {
 	(void)state;
-	lapic_vector = lapic_waits = 0x51;
+	lapic_vector = 0x51;
 	vcpu_inject_page_fault(&vcpu, 0x1234, PF_WRITE);
 	vcpu_prepare_events(&vcpu);
 	assert_int_equal(injections, 1);
@@ -312,6 +307,29 @@ static void requests_wake_or_kick(void **state)
 	assert_int_equal(wakes, 1);
 }
 
+/* An interrupt that its own CPU serves, in its turn or while the CPU idles with it. */
+static void requests_in_its_own_turn(void **state)
+{
+	(void)state;
+	cpu.running = &vcpu;
+	vcpu_request(&vcpu, REQUEST_EVENTS);
+	vcpu_request(&vcpu, REQUEST_PREEMPT);
+	assert_int_equal(vcpu.requests, REQUEST_EVENTS | REQUEST_PREEMPT);
+	assert_int_equal(kicks + wakes, 0);
+	vcpu.state = VCPU_HALTED;
+	vcpu_request(&vcpu, REQUEST_EVENTS);
+	assert_int_equal(wakes, 1);
+	cpu.running = NULL;
+}
+
+/* The run loop looks at requests alone. */
+static void exceptions_are_requests(void **state)
+{
+	(void)state;
+	vcpu_inject_gp(&vcpu);
+	assert_int_equal(vcpu.requests, REQUEST_EVENTS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -327,6 +345,8 @@ int main(void)
 		cmocka_unit_test_setup(real_mode_has_no_error_codes, setup),
 		cmocka_unit_test_setup(wakeups_follow_if, setup),
 		cmocka_unit_test_setup(requests_wake_or_kick, setup),
+		cmocka_unit_test_setup(requests_in_its_own_turn, setup),
+		cmocka_unit_test_setup(exceptions_are_requests, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

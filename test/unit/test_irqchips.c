@@ -386,7 +386,7 @@ static void levels_wait_for_their_end(void **state)
 	assert_int_equal(pc_take_interrupt(0), 0x51);
 	line(9, false);
 	line(9, true);
-	assert_int_equal(lapic_pending_vector(&pc.vcpus[0]), -1);
+	assert_int_equal(lapic_waiting_vector(&pc.vcpus[0]), -1);
 	/* Still asserted at its end: again. */
 	lapic_write32(0, 0xb0, 0);
 	assert_int_equal(pc_take_interrupt(0), 0x51);

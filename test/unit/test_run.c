@@ -116,6 +116,7 @@ bool vcpu_has_wakeup(struct vcpu *which)
 void vcpu_inject_exception(struct vcpu *which, uint8_t vector)
 {
 	which->exception = (struct vcpu_event){ .valid = true, .vector = vector };
+	vcpu_look_again(which);
 }
 
 static unsigned int catch_ups, flushes;

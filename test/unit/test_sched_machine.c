@@ -61,12 +61,6 @@ static void no_window(struct vcpu *vcpu, uint32_t windows, uint8_t priority)
 static const struct hw_ops fake_hw = { .want_window = no_window };
 const struct hw_ops *hw = &fake_hw;
 
-int lapic_pending_vector(struct vcpu *vcpu)
-{
-	(void)vcpu;
-	return -1;
-}
-
 int lapic_waiting_vector(struct vcpu *vcpu)
 {
 	(void)vcpu;

@@ -122,6 +122,7 @@ static void interrupted_software_event_goes_back(void **state)
 	interrupt_delivery(0x80000b0d);
 	assert_int_equal(vcpu.special.rip, 0x1000);
 	assert_true(vcpu.reinject.valid);
+	assert_int_equal(vcpu.requests, REQUEST_EVENTS);
 	assert_int_equal(svm.attention, 0);
 }
 

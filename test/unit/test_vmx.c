@@ -626,6 +626,9 @@ static void test_memory_exits(void **state)
 	decode(f, REASON_EPT_VIOLATION, 0x1181);
 	assert_int_equal(vmcs[VMCS_INTERRUPTIBILITY], 0);
 	assert_true(f->vcpu.reinject.valid);
+	/* The run loop looks there, and records where it was. */
+	assert_int_equal(f->vcpu.requests, REQUEST_EVENTS);
+	assert_int_equal(f->vcpu.valid, REG_RIP);
 }
 
 static void test_interrupted_delivery(void **state)
@@ -700,6 +703,7 @@ static void test_exception_exits(void **state)
 	decode(f, REASON_EXCEPTION_NMI, 0);
 	assert_int_equal(f->vcpu.exit.kind, EXIT_HOST_INTERRUPT);
 	assert_true(f->vcpu.reinject.valid);
+	assert_int_equal(f->vcpu.requests, REQUEST_EVENTS);
 	assert_int_equal(f->vcpu.reinject.type, EVENT_PRIVILEGED_EXCEPTION);
 	assert_int_equal(f->vcpu.reinject.instruction_length, 1);
 
