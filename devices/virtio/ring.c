@@ -184,8 +184,8 @@ static inline void store_used32(struct virtio_ring *ring, uint32_t offset, uint3
 }
 
 /*
- * The driver's index. What it has made available and not been given back cannot be more than the
- * ring holds.
+ * The driver's index. What it has made available and not been given back, which is told by what was
+ * published, cannot be more than the ring holds.
  */
 static inline bool read_index(struct virtio_ring *ring)
 {
@@ -193,7 +193,7 @@ static inline bool read_index(struct virtio_ring *ring)
 
 	if (!load_available(ring, INDEX_OFFSET, &index))
 		return false;
-	if (unlikely((uint16_t)(index - ring->next_used) > ring->size ||
+	if (unlikely((uint16_t)(index - ring->published) > ring->size ||
 		    (uint16_t)(index - ring->next_available) > ring->size)) {
 		break_ring(ring);
 		return false;
