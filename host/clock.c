@@ -61,6 +61,14 @@ uint64_t clock_tsc_from_ns(uint64_t ns)
 	return multiply_shift_40(ns, tsc_per_ns);
 }
 
+void clock_wait(uint64_t ns)
+{
+	uint64_t end = clock_tsc() + clock_tsc_from_ns(ns);
+
+	while (clock_tsc() < end)
+		__builtin_ia32_pause();
+}
+
 uint64_t clock_wall_ns(void)
 {
 	return machine.wall_ns_at_boot + clock_ns_from_tsc(clock_tsc() - machine.tsc_at_wall);

@@ -16,6 +16,7 @@
 #define HANDOFF_NS (2 * NS_PER_SEC)
 #define HBA_RESET_NS NS_PER_SEC
 #define IDENTIFY_NS (5 * NS_PER_SEC)
+#define STEP_NS (200 * NS_PER_US)
 
 /* "IDENTIFY DEVICE data": words. */
 #define ID_MODEL 27
@@ -119,6 +120,8 @@ static void bring_up(struct ahci_hba *hba, uint32_t present)
 			ahci_port_step(&hba->ports[i]->queue);
 			waiting = true;
 		}
+		if (waiting)
+			clock_wait(STEP_NS);
 		irq_window();
 	}
 }

@@ -24,8 +24,8 @@ BOOT_CMDLINE = "quiet nokaslr console=ttyS0 run=poweroff"
 BOOT_MIB = 256
 # The same time of day for every run: a guest that reads its clock does the same each time.
 FIXED_CLOCK = ["-rtc", "base=2024-01-01T00:00:00,clock=vm"]
-# Where Ballast waits to see how fast the TSC is.
-WAITING = ("spin", "spin_pm_timer", "spin_pit", "clock_tsc")
+# Where Ballast waits to see how fast the TSC is, and for disks to appear.
+WAITING = ("spin", "spin_pm_timer", "spin_pit", "clock_tsc", "clock_wait")
 FIGURE = re.compile(r"^bench (\S+) (\d+)$", re.MULTILINE)
 EXIT_LINE = re.compile(r"^ {12}(\S.*?) +(\d+) +[\d.<]+ ?%", re.MULTILINE)
 UNITS = {"B": 1, "bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}

@@ -34,6 +34,11 @@ uint64_t clock_tsc_from_ns(uint64_t ns)
 	return mul_div(ns, FAKE_TSC_HZ, NS_PER_SEC);
 }
 
+void clock_wait(uint64_t ns)
+{
+	fake_clock_stall(ns);
+}
+
 uint64_t clock_wall_ns(void)
 {
 	return wall_start_ns + clock_ns_from_tsc(now_tsc - START_TSC);
