@@ -39,7 +39,7 @@ static inline uint64_t clock_now_ns(void)
 {
 	return clock_ns_from_tsc(clock_tsc());
 }
-/* Spin for so long, tens of microseconds: while the machine starts, and there is nothing to do. */
+/* Spin for so long: where the machine starts or ends, and there is nothing else to do. */
 void clock_wait(uint64_t ns);
 /* Nanoseconds since 1970-01-01 UTC, from the firmware's clock at boot plus the TSC. */
 uint64_t clock_wall_ns(void);

@@ -210,7 +210,6 @@ static void wake(const struct host_pci_device *pci)
 {
 	unsigned int power = host_pci_find_capability(pci, PCI_CAP_ID_PM);
 	uint32_t state, header[PCI_STD_HEADER_SIZEOF / 4];
-	uint64_t end;
 
 	if (!power)
 		return;
@@ -221,9 +220,7 @@ static void wake(const struct host_pci_device *pci)
 		header[i] = host_pci_read(pci, i * 4, 4);
 	host_pci_write(pci, power + PCI_PM_CTRL, 2,
 		state & ~(uint32_t)(PCI_PM_CTRL_STATE_MASK | PCI_PM_CTRL_PME_STATUS));
-	end = clock_tsc() + clock_tsc_from_ns(D3_TO_D0_NS);
-	while (clock_tsc() < end)
-		__builtin_ia32_pause();
+	clock_wait(D3_TO_D0_NS);
 	for (unsigned int i = PCI_BASE_ADDRESS_0 / 4; i <= PCI_BASE_ADDRESS_5 / 4; i++)
 		host_pci_write(pci, i * 4, 4, header[i]);
 	host_pci_write(pci, PCI_CACHE_LINE_SIZE, 2,

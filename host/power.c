@@ -23,14 +23,6 @@ enum efi_reset {
 #define WAIT_NS (500 * NS_PER_MS)
 #define CANNOT_POWER_OFF "This machine does not power itself off: switch it off now.\r\n"
 
-static void wait(void)
-{
-	uint64_t end = clock_tsc() + clock_tsc_from_ns(WAIT_NS);
-
-	while (clock_tsc() < end)
-		__builtin_ia32_pause();
-}
-
 /* Firmware that faults in ResetSystem ends at `otherwise`. */
 static void firmware_reset(enum efi_reset type, void (*otherwise)(void))
 {
@@ -42,7 +34,7 @@ static void firmware_reset(enum efi_reset type, void (*otherwise)(void))
 	reset_system = (void *)(uintptr_t)machine.reset_system;
 	trap_set_escape(otherwise);
 	reset_system(type, 0, 0, NULL);
-	wait();
+	clock_wait(WAIT_NS);
 }
 
 static void write_sleep(struct acpi_port control, uint8_t type)
@@ -63,7 +55,7 @@ static void acpi_power_off(void)
 		return;
 	write_sleep(machine.acpi.pm1a_control, machine.acpi.s5_type_a);
 	write_sleep(machine.acpi.pm1b_control, machine.acpi.s5_type_b);
-	wait();
+	clock_wait(WAIT_NS);
 }
 
 static void triple_fault(void)
@@ -95,13 +87,13 @@ static void __noreturn reboot_by_hardware(void)
 {
 	if (machine.acpi.reset_port.port) {
 		out8(machine.acpi.reset_port.port, machine.acpi.reset_value);
-		wait();
+		clock_wait(WAIT_NS);
 	}
 	out8(0xcf9, 0x02);
 	out8(0xcf9, 0x06);
-	wait();
+	clock_wait(WAIT_NS);
 	out8(0x64, 0xfe);
-	wait();
+	clock_wait(WAIT_NS);
 	triple_fault();
 	for (;;)
 		__asm__ volatile("cli; hlt");

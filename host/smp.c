@@ -62,14 +62,6 @@ struct cpu *cpu_by_id(unsigned int id)
 	return id < cpu_count() ? cpus[id] : NULL;
 }
 
-static void spin_us(uint64_t us)
-{
-	uint64_t end = clock_tsc() + clock_tsc_from_ns(us * NS_PER_US);
-
-	while (clock_tsc() < end)
-		__builtin_ia32_pause();
-}
-
 static bool wait_online(const struct cpu *cpu, uint64_t us)
 {
 	uint64_t end = clock_tsc() + clock_tsc_from_ns(us * NS_PER_US);
@@ -142,7 +134,7 @@ static bool start_cpu(struct cpu *cpu)
 	data->stack = cpu->stack_top;
 	data->cpu = cpu;
 	apic_send_init(cpu->apic_id);
-	spin_us(10);
+	clock_wait(10 * NS_PER_US);
 	apic_send_startup(cpu->apic_id, machine.trampoline);
 	if (wait_online(cpu, 1000))
 		return true;
@@ -150,7 +142,7 @@ static bool start_cpu(struct cpu *cpu)
 	if (wait_online(cpu, 50000))
 		return true;
 	apic_send_init(cpu->apic_id);
-	spin_us(10000);
+	clock_wait(10 * NS_PER_MS);
 	/*
 	 * Had it just come when INIT stopped it, it comes a second time: before that, the next CPU
 	 * must not be given its place in the trampoline.

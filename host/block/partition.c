@@ -64,14 +64,23 @@ static uint64_t get64(const uint8_t *data, unsigned int at)
 	return get32(data, at) | (uint64_t)get32(data, at + 4) << 32;
 }
 
-/* CRC-32 as GPT wants it, of more bytes; the first call's `crc` is 0. */
+/*
+ * CRC-32 as GPT wants it, of more bytes; the first call's `crc` is 0. Four bits at a time: every
+ * disk's tables are summed at each start.
+ */
 static uint32_t crc32(uint32_t crc, const uint8_t *data, size_t bytes)
 {
+	static const uint32_t of_nibble[16] = {
+		0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
+		0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+		0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
+	};
+
 	crc = ~crc;
 	while (bytes--) {
 		crc ^= *data++;
-		for (unsigned int bit = 0; bit < 8; bit++)
-			crc = crc >> 1 ^ (crc & 1 ? 0xedb88320U : 0);
+		crc = crc >> 4 ^ of_nibble[crc & 15];
+		crc = crc >> 4 ^ of_nibble[crc & 15];
 	}
 	return ~crc;
 }
@@ -203,11 +212,10 @@ static void gpt_take(struct table *table, const struct gpt *gpt, unsigned int nu
 		set_label(&table->list[before], entry);
 }
 
-/* The table that the header names; it is used only if all of it is as it was written. */
-static bool gpt_read_table(struct table *table, const struct gpt *gpt)
+/* Go through the table that the header names. False: it cannot be read, or is damaged. */
+static bool gpt_walk_table(struct table *table, const struct gpt *gpt, bool take_entries)
 {
-	uint32_t logical = table->source->logical_bytes;
-	uint32_t per_block = logical / gpt->entry_bytes, crc = 0, part;
+	uint32_t per_block = table->source->logical_bytes / gpt->entry_bytes, crc = 0, part;
 	uint64_t block = gpt->table;
 
 	for (uint32_t first = 0; first < gpt->entries; first += part, block++) {
@@ -216,21 +224,17 @@ static bool gpt_read_table(struct table *table, const struct gpt *gpt)
 			table->source->read(table->source, block, table->page))
 			return false;
 		crc = crc32(crc, table->page, (size_t)part * gpt->entry_bytes);
-	}
-	if (crc != gpt->table_crc)
-		return false;
-	block = gpt->table;
-	crc = 0;
-	for (uint32_t first = 0; first < gpt->entries; first += part, block++) {
-		part = MIN(per_block, gpt->entries - first);
-		if (table->source->read(table->source, block, table->page))
-			return false;
-		crc = crc32(crc, table->page, (size_t)part * gpt->entry_bytes);
-		for (uint32_t i = 0; i < part; i++)
+		for (uint32_t i = 0; take_entries && i < part; i++)
 			gpt_take(table, gpt, first + i + 1,
 				table->page + (size_t)i * gpt->entry_bytes);
 	}
 	return crc == gpt->table_crc;
+}
+
+/* Entries are looked at, and complained of, only when all of the table is as it was written. */
+static bool gpt_read_table(struct table *table, const struct gpt *gpt)
+{
+	return gpt_walk_table(table, gpt, false) && gpt_walk_table(table, gpt, true);
 }
 
 static bool gpt_try(struct table *table, uint64_t block)

@@ -127,17 +127,9 @@ int irq_register_message(void (*handler)(void *), void *argument)
 	return vectors < IRQ_MESSAGES ? (int)(IRQ_VECTOR_MESSAGE + vectors++) : -ENOSPC;
 }
 
-/* Time passes when one looks at it. */
-uint64_t clock_tsc(void)
+void clock_wait(uint64_t ns)
 {
-	static uint64_t tsc;
-
-	return tsc += NS_PER_MS;
-}
-
-uint64_t clock_tsc_from_ns(uint64_t ns)
-{
-	return ns;
+	(void)ns;
 }
 
 unsigned int cpu_count(void)
