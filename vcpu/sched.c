@@ -123,8 +123,10 @@ void sched_wake(struct vcpu *vcpu)
 {
 	uint64_t now_ns = clock_now_ns();
 	struct run_queue *queue = sched_lock_queue_of(vcpu), *to;
+	enum vcpu_state state = __atomic_load_n(&vcpu->state, __ATOMIC_RELAXED);
 
-	if (vcpu->state != VCPU_HALTED && vcpu->state != VCPU_WAIT_SIPI) {
+	/* It runs, and then it may be stopping without the queue's lock; or another woke it. */
+	if (state != VCPU_HALTED && state != VCPU_WAIT_SIPI) {
 		spin_unlock(&queue->lock);
 		return;
 	}

@@ -171,7 +171,9 @@ def boundaries_on_qemu(env):
                 "not one VERW right before each VMRUN")
     suite.check(seen["filled"] == seen["entries"] and seen["filled_otherwise"] == seen["returns_before"] == 0,
                 "the return stack was not filled after each exit, before any RET")
-    suite.check(0 < own["ibpb"] <= seen["changes"] and 0 < own["verw"] <= seen["entries"], "Ballast counts otherwise")
+    # Its own account is read while the scene goes on.
+    barriers = seen["changes"] + seen["barriers_more"]
+    suite.check(0 < own["ibpb"] <= barriers and 0 < own["verw"] <= seen["entries"], "Ballast counts otherwise")
     seen, own = watched(env, "[ballast]\nmitigations = off\n\n")
     suite.check(seen["entries"] > 1000 and seen["longer_entries"] == seen["verw_last"] == seen["filled"] == 0 and
                 seen["changes_without"] == seen["changes"] and not own, "something was done though all is off")
