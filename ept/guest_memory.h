@@ -69,6 +69,13 @@ int guest_memory_read(struct guest_memory *memory, gpa_t gpa, void *to, uint64_t
 	__must_check;
 int guest_memory_write(struct guest_memory *memory, gpa_t gpa, const void *from, uint64_t bytes)
 	__must_check;
+/*
+ * The guest gives up the whole pages of a range of RAM (by a balloon, or as free); what it finds
+ * there later are zeroes. The bytes given up, from the start of the range: fewer where a slot ends,
+ * or when too much waits for its grace period (ept/guest_reclaim.h): try the rest in a millisecond.
+ */
+uint64_t guest_memory_discard(struct guest_memory *memory, gpa_t gpa, uint64_t bytes,
+	bool ballooned);
 bool guest_memory_is_ram(const struct guest_memory *memory, gpa_t gpa);
 
 /* Does the range lie in one slot as a whole? `bytes` is not 0. */

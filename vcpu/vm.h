@@ -38,6 +38,7 @@ enum vm_stop {
 };
 
 struct vm;
+struct vm_balloon;
 
 /* One device of a VM, embedded in the device's own structure. */
 struct device {
@@ -87,6 +88,7 @@ struct vm {
 	struct vcpu *vcpus[VM_MAX_VCPUS];      /* [I] */
 	unsigned int vcpu_count;               /* [I] */
 	struct cpuid_table *cpuid;             /* [I] what CPUID says here */
+	struct vm_balloon *balloon;            /* [I] once running; NULL: there is none */
 	uint64_t tsc_hz;                       /* [I] of the guest's TSC */
 	struct sched_params sched;             /* boot CPU; the CPUs [a] */
 	struct sched_group group;              /* how its vCPUs compete; see vcpu/sched_queue.h */
