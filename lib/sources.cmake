@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 set(LIB_SOURCES
 	lib/hmac_drbg.c
+	lib/lz.c
 	lib/pairing_heap.c
 	lib/printf.c
 	lib/sha256.c

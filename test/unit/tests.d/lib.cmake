@@ -1,2 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 ballast_unit_test(lib SOURCES test/unit/test_lib.c test/unit/lib_renamed.c)
+# liblz4 speaks the same format.
+find_library(LZ4_LIBRARY lz4)
+find_path(LZ4_INCLUDE lz4.h)
+if(LZ4_LIBRARY AND LZ4_INCLUDE)
+	ballast_unit_test(lz SOURCES test/unit/test_lz.c test/unit/pages.c lib/lz.c LIBS ${LZ4_LIBRARY})
+else()
+	message(STATUS "liblz4 not found: the compressor is not compared with it")
+endif()
