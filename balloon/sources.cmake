@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# Memory overcommit: balloon targets, page sharing, compression and swap belong here. There is none yet;
-# ept/guest_memory.h has the reclaim hook that it will register.
-set(BALLOON_SOURCES)
+# Memory overcommit: balloon targets, page sharing, compression and swap belong here.
+set(BALLOON_SOURCES
+	balloon/estimate.c
+	balloon/policy.c
+	balloon/policy_state.c)

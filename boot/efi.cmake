@@ -18,6 +18,9 @@ set(efi_sources ${LIB_SOURCES} ${HOST_SOURCES} ${EPT_SOURCES} ${VCPU_SOURCES} ${
 # What runs once, at the operator's pace or as an exception is made small; what runs for each exit
 # is made fast.
 set(efi_cold ${MGMT_SOURCES} ${BOOT_SOURCES}
+	balloon/estimate.c
+	balloon/policy.c
+	balloon/policy_state.c
 	devices/debug_exit.c
 	devices/i8042.c
 	devices/pci_bar.c
