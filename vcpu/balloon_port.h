@@ -22,6 +22,7 @@ struct vm_balloon {
 	uint64_t stats[VIRTIO_BALLOON_S_NR]; /* [a] BALLOON_STAT_UNKNOWN: not told */
 	uint64_t stats_ns;                 /* [a] when they were told; 0: never */
 	uint64_t reported_pages;           /* [a] by free-page reporting, since the start */
+	uint64_t skipped_pages;            /* [a] that it named, and that are none of its RAM */
 	/* The target is another, or the figures are wanted anew. Any CPU, without vm.lock. */
 	void (*retarget)(struct vm_balloon *balloon);   /* [I] */
 	void (*want_stats)(struct vm_balloon *balloon); /* [I] */
