@@ -10,8 +10,8 @@
  * Where the water stands: taxed hundredths of a page for a share, with LEVEL_SHIFT binary places,
  * so that one more is at most one page more for a guest of POLICY_SHARES_MAX shares.
  */
-#define LEVEL_SHIFT 20
-#define LEVEL_MAX (1ULL << 62)
+#define LEVEL_SHIFT 24
+#define LEVEL_MAX (1ULL << 63)
 #define STEP_PAGES_MIN 256U /* 1 MiB: small guests are not to take for ever */
 #define PAGES_PER_MIB 256U
 
@@ -32,7 +32,7 @@ static uint64_t active_cost(const struct policy_settings *settings)
 	return 100 - MIN(settings->tax_percent, POLICY_TAX_MAX);
 }
 
-/* Below 2^41. */
+/* Below 2^39, so that with shares it fits 64 bits. */
 static uint64_t cost_of(const struct policy_settings *settings, uint64_t pages, uint64_t active)
 {
 	active = MIN(active, pages);

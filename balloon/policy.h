@@ -20,8 +20,8 @@
 #include "lib/util.h"
 
 #define POLICY_GUESTS_MAX 256
-#define POLICY_PAGES_MAX (1ULL << 34) /* more pages are taken for so many: 64 TiB */
-#define POLICY_SHARES_MAX (1U << 20)  /* more shares likewise, and none for one */
+#define POLICY_PAGES_MAX (1ULL << 32) /* more pages of a guest are taken for so many: 16 TiB */
+#define POLICY_SHARES_MAX (1U << 24)  /* more shares likewise, and none for one */
 #define POLICY_TAX_MAX 99U            /* percent */
 
 struct policy_settings {

@@ -14,7 +14,7 @@ static uint64_t weighed_pages(uint64_t total)
 		{ GIB(4) >> PAGE_SHIFT, 6 },
 		{ GIB(12) >> PAGE_SHIFT, 4 },
 		{ GIB(28) >> PAGE_SHIFT, 2 },
-		{ POLICY_PAGES_MAX, 1 },
+		{ UINT64_MAX >> 4, 1 },
 	};
 	uint64_t from = 0, sixths = 0;
 

@@ -69,8 +69,9 @@ void cmd_vm_set(const struct shell_call *call)
 	if (vms_set(call->vm, call->rest, why, sizeof(why)))
 		console_print("vm set: %s\n", why);
 	else
-		console_print("vm %s has %s\n", call->vm->config->name,
-			text_sched(&call->vm->config->sched).chars);
+		console_print("vm %s has %s\n  %s\n", call->vm->config->name,
+			text_sched(&call->vm->config->sched).chars,
+			text_memory(call->vm->config).chars);
 }
 
 void cmd_vm_start(const struct shell_call *call)

@@ -85,7 +85,8 @@ static void show_time(const struct managed_vm *managed)
 	struct sched_times sum = {0}, times;
 	uint64_t yields = 0;
 
-	console_print("  share     %s\n", text_sched(&managed->config->sched).chars);
+	console_print("  share     %s\n            %s\n",
+		text_sched(&managed->config->sched).chars, text_memory(managed->config).chars);
 	console_print("  uptime    %s\n", text_duration(vms_uptime_ns(managed)).chars);
 	if (!managed_is_running(managed))
 		return;
@@ -195,7 +196,9 @@ void cmd_vm_show(const struct shell_call *call)
 	if (!vm) {
 		console_print("  memory    %s when it is started\n",
 			text_size(managed->config->memory_bytes).chars);
-		console_print("  share     %s\n", text_sched(&managed->config->sched).chars);
+		console_print("  share     %s\n            %s\n",
+			text_sched(&managed->config->sched).chars,
+			text_memory(managed->config).chars);
 		return;
 	}
 	show_memory(managed);

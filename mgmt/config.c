@@ -46,6 +46,8 @@ static void finish_section(struct config_parser *p)
 	if (p->vm && !p->key_line[CONFIG_KEY_KERNEL])
 		config_diagnose_line(p, p->vm->line,
 			"vm '%s' has no kernel; expected a line kernel = PATH", p->vm->name);
+	if (p->vm && !p->vm->error)
+		config_check_memory(p);
 	p->vm = NULL;
 	p->network = NULL;
 }
@@ -217,6 +219,7 @@ void config_parse(const char *text, size_t bytes, struct config *out)
 	struct span line;
 
 	memset(out, 0, sizeof(*out));
+	out->ballast.memory_tax_percent = CONFIG_DEFAULT_TAX;
 	if (!check_file(&parser, text, bytes))
 		return;
 	config_reader_init(&reader, text, bytes);

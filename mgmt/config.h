@@ -6,6 +6,10 @@
  *	# A comment; so is a line that starts with `;`.
  *	[vm debian]
  *	memory = 256M                   # 512K, 256M, 2G: powers of 1024; plain digits are bytes
+ *	maxmem = 512M                   # memory may be set so high while it runs
+ *	min = 25%                       # of memory, or a size: guaranteed; 100%
+ *	shares = normal                 # of memory that is short: low, high, 1 to 10000000
+ *	group = web                     # shares equal pages with those of its group; none
  *	vcpus = 1                       # 1 to 64
  *	kernel = /ballast/vmlinuz       # on the boot volume; `/` or `\`, the leading one optional
  *	initrd = /ballast/initrd.gz
@@ -31,6 +35,7 @@
  *	load = /ballast/other           # repeatable: a file to keep in memory, for `vm create`
  *	mitigations = auto              # off; or those that are on: ibpb, ibrs, rsb, verw, l1d
  *	smt = auto                      # on, off: guests on sibling threads
+ *	memory-tax = 75%                # on idle memory: 0% to 99%
  *
  * `#` or `;` after a blank begins a comment. A value in "..." or '...' is taken as it stands
  * between the quotes; nothing but a comment may follow, except after the quoted path of a module. A
@@ -58,7 +63,7 @@
 #define CONFIG_MAX_TSC_HZ 10000000000ULL
 #define CONFIG_MAX_LOADS 64
 #define CONFIG_MAX_DIAGNOSTICS 64
-#define CONFIG_DIAGNOSTIC_BYTES 192
+#define CONFIG_DIAGNOSTIC_BYTES 240
 #define CONFIG_NAME_BYTES 32         /* with its end */
 #define CONFIG_PATH_BYTES 128        /* likewise */
 #define CONFIG_LINE_BYTES 4096
@@ -66,6 +71,10 @@
 #define CONFIG_MIN_MEMORY MIB(1)
 #define CONFIG_MAX_MEMORY GIB(16384)
 #define CONFIG_DEFAULT_MEMORY MIB(256)
+#define CONFIG_SHARES_NORMAL 10      /* for each MiB of memory; low is half of that, high twice */
+#define CONFIG_MAX_SHARES 10000000
+#define CONFIG_DEFAULT_TAX 75        /* percent */
+#define CONFIG_MAX_TAX 99
 
 enum config_boot {
 	CONFIG_BOOT_AUTO,
@@ -79,6 +88,10 @@ extern const char *const config_boot_names[CONFIG_BOOTS];
 /* The keys of a VM. */
 enum config_vm_key {
 	CONFIG_KEY_MEMORY,
+	CONFIG_KEY_MAXMEM,
+	CONFIG_KEY_MIN,
+	CONFIG_KEY_SHARES,
+	CONFIG_KEY_GROUP,
 	CONFIG_KEY_VCPUS,
 	CONFIG_KEY_KERNEL,
 	CONFIG_KEY_INITRD,
@@ -122,7 +135,13 @@ struct config_net {
 
 struct vm_config {
 	char name[CONFIG_NAME_BYTES];
-	uint64_t memory_bytes;       /* page aligned */
+	uint64_t memory_bytes;       /* page aligned, as all of these; that it may use now */
+	uint64_t maxmem_bytes;       /* that it sees, and may be given later; 0: memory_bytes */
+	uint64_t min_bytes;          /* guaranteed; 0: min_percent of memory_bytes */
+	uint32_t min_percent;
+	uint32_t shares;             /* 0: shares_per_mib of memory_bytes */
+	uint32_t shares_per_mib;
+	char group[CONFIG_NAME_BYTES]; /* "": none */
 	unsigned int vcpus;
 	const char *kernel;
 	const char *initrd;          /* NULL: none */
@@ -151,6 +170,7 @@ enum config_smt { CONFIG_SMT_AUTO, CONFIG_SMT_ON, CONFIG_SMT_OFF };
 struct ballast_config {
 	enum mitigation_mode mitigations[MITIGATIONS];
 	enum config_smt smt;                 /* guests on sibling threads */
+	uint32_t memory_tax_percent;         /* on guests' idle memory */
 	const char *loads[CONFIG_MAX_LOADS]; /* normalised paths */
 	size_t load_count;
 };
@@ -190,6 +210,13 @@ void config_parse(const char *text, size_t bytes, struct config *out);
 
 /* What a VM is without any key; no name. */
 void config_vm_init(struct vm_config *vm);
+/* What the keys about memory come to. */
+static inline uint64_t config_max_memory(const struct vm_config *vm)
+{
+	return MAX(vm->memory_bytes, vm->maxmem_bytes);
+}
+uint64_t config_min_memory(const struct vm_config *vm); /* bytes */
+uint32_t config_shares(const struct vm_config *vm);
 /* The index-th key of a VM, for the shell; NULL after the last. */
 const char *config_key_name(size_t index);
 

@@ -58,10 +58,28 @@ static void set_smt(struct config_parser *p, const char *key, struct span raw)
 		p->out->ballast.smt = (enum config_smt)choice;
 }
 
+/* "75%", "75" */
+static void set_memory_tax(struct config_parser *p, const char *key, struct span raw)
+{
+	char word[CONFIG_WORD_BYTES];
+	struct span value, rest;
+	uint64_t number;
+
+	if (!config_take_value(p, key, raw, &value))
+		return;
+	if (!config_number(value, &number, &rest) || (rest.length && !span_equals(rest, "%")) ||
+		number > CONFIG_MAX_TAX)
+		config_diagnose(p, "%s '%s' is no tax on idle memory; expected 0%% to %d%%", key,
+			config_show(value, word), CONFIG_MAX_TAX);
+	else
+		p->out->ballast.memory_tax_percent = (uint32_t)number;
+}
+
 static const struct config_key keys[] = {
 	{ .name = "load", .set = set_load, .repeats = true },
 	{ .name = "mitigations", .set = set_mitigations },
 	{ .name = "smt", .set = set_smt },
+	{ .name = "memory-tax", .set = set_memory_tax },
 };
 _Static_assert(ARRAY_SIZE(keys) <= CONFIG_MAX_KEYS, "each has its line");
 

@@ -33,6 +33,15 @@ extern const struct config_keys config_vm_keys;      /* config_vm.c */
 extern const struct config_keys config_ballast_keys; /* config_ballast.c */
 extern const struct config_keys config_network_keys; /* config_devices.c */
 
+/* config_memory.c, for the table of config_vm.c */
+void config_set_memory(struct config_parser *p, const char *key, struct span raw);
+void config_set_maxmem(struct config_parser *p, const char *key, struct span raw);
+void config_set_min(struct config_parser *p, const char *key, struct span raw);
+void config_set_shares(struct config_parser *p, const char *key, struct span raw);
+void config_set_group(struct config_parser *p, const char *key, struct span raw);
+/* All keys of p->vm have been read: do those about memory go together? */
+void config_check_memory(struct config_parser *p);
+
 /* config_devices.c, for the table of config_vm.c */
 void config_set_disk(struct config_parser *p, const char *key, struct span raw);
 void config_set_net(struct config_parser *p, const char *key, struct span raw);

@@ -2,14 +2,6 @@
 /* The keys of a VM. */
 #include "mgmt/config_parser.h"
 
-static void set_memory(struct config_parser *p, const char *key, struct span raw)
-{
-	uint64_t bytes;
-
-	if (config_take_size(p, key, raw, &bytes))
-		p->vm->memory_bytes = bytes;
-}
-
 static void set_vcpus(struct config_parser *p, const char *key, struct span raw)
 {
 	uint64_t number;
@@ -143,7 +135,11 @@ const char *const config_boot_names[CONFIG_BOOTS] = {
 };
 
 static const struct config_key keys[CONFIG_VM_KEYS] = {
-	[CONFIG_KEY_MEMORY] = { .name = "memory", .set = set_memory },
+	[CONFIG_KEY_MEMORY] = { .name = "memory", .set = config_set_memory },
+	[CONFIG_KEY_MAXMEM] = { .name = "maxmem", .set = config_set_maxmem },
+	[CONFIG_KEY_MIN] = { .name = "min", .set = config_set_min },
+	[CONFIG_KEY_SHARES] = { .name = "shares", .set = config_set_shares },
+	[CONFIG_KEY_GROUP] = { .name = "group", .set = config_set_group },
 	[CONFIG_KEY_VCPUS] = { .name = "vcpus", .set = set_vcpus },
 	[CONFIG_KEY_KERNEL] = { .name = "kernel", .set = set_kernel },
 	[CONFIG_KEY_INITRD] = { .name = "initrd", .set = set_initrd },
@@ -169,6 +165,8 @@ void config_vm_init(struct vm_config *vm)
 {
 	*vm = (struct vm_config){
 		.memory_bytes = CONFIG_DEFAULT_MEMORY,
+		.min_percent = 100,
+		.shares_per_mib = CONFIG_SHARES_NORMAL,
 		.vcpus = 1,
 		.cmdline = "",
 		.sched = { SCHED_WEIGHT_DEFAULT, 0, CPU_SET_ALL },

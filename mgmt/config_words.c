@@ -140,6 +140,8 @@ int config_words_parse(struct config_words *words, const char *text)
 	begin_words(&parser, words, rest);
 	while (!words->error[0] && next_word(&rest, &word))
 		parse_word(&parser, words, word);
+	if (!words->error[0])
+		config_check_memory(&parser);
 	words->vm.error = NULL;
 	return words->error[0] ? -EINVAL : 0;
 }

@@ -70,9 +70,9 @@ int loader_place_words(struct loader *loader, const char *first, const char *sec
 static int check_segment(struct loader *loader, const struct elf_segment *segment)
 {
 	const struct loader *l = loader;
+	uint64_t memory = config_max_memory(l->config);
 
-	if (guest_layout_is_free(l->config->memory_bytes, segment->physical_start,
-		    segment->memory_bytes))
+	if (guest_layout_is_free(memory, segment->physical_start, segment->memory_bytes))
 		return 0;
 	if (segment->physical_start >= LAYOUT_LOW_END)
 		return loader_fail(loader, -ENOSPC,
@@ -80,7 +80,7 @@ static int check_segment(struct loader *loader, const struct elf_segment *segmen
 			l->config->kernel,
 			(unsigned long long)((segment->physical_start + segment->memory_bytes +
 						     MIB(1) - 1) >> 20),
-			(unsigned long long)(guest_layout_low_end(l->config->memory_bytes) >> 20));
+			(unsigned long long)(guest_layout_low_end(memory) >> 20));
 	return loader_fail(loader, -ENOTSUP,
 		"kernel %s is to be loaded at 0x%llx, where boot information or firmware lies",
 		l->config->kernel, (unsigned long long)segment->physical_start);
@@ -150,7 +150,7 @@ int loader_load_elf(struct loader *loader, const struct elf *elf, gpa_t *end)
 int loader_load_module(struct loader *loader, const char *path, const struct loader_file *file,
 	gpa_t *next, struct loaded_module *module)
 {
-	uint64_t memory_bytes = loader->config->memory_bytes;
+	uint64_t memory_bytes = config_max_memory(loader->config);
 	int error;
 
 	module->start = MAX(ROUND_UP(*next, PAGE_SIZE), LAYOUT_LOW_END);

@@ -15,18 +15,21 @@ static const struct shell_command commands[] = {
 		cmd_vm_show},
 	{{"vm", "create"}, {ARGUMENT_NAME, ARGUMENT_NEW}, "NAME KEY=...",
 		"a new VM; vm start lets it run",
-		"The keys are those of ballast.conf: memory, vcpus, kernel, initrd, module, "
-		"cmdline, boot, debug-exit, weight, cap, cpus, tsc, disk, net, console, rng; "
+		"The keys are those of ballast.conf: memory, maxmem, min, shares, group, vcpus, "
+		"kernel, initrd, module, cmdline, boot, debug-exit, weight, cap, cpus, tsc, disk, "
+		"net, console, rng; "
 		"autostart=yes starts it at once. "
 		"Files must be in memory: those of ballast.conf are. like=OTHER begins with what "
 		"another VM has. A value with blanks stands in quotes: "
 		"cmdline=\"console=ttyS0 quiet\".",
 		cmd_vm_create},
 	{{"vm", "set"}, {ARGUMENT_VM, ARGUMENT_CHANGES}, "NAME KEY=...",
-		"change what it has, or its share of the CPUs",
+		"change what it has, or its share of the machine",
 		"At any time: weight=1 to 10000, of contended CPUs; cap=25%, of one CPU at most, "
-		"or none; cpus=0-3,6, where it may run, or all. While it does not run, for its "
-		"next start: all that vm create has.",
+		"or none; cpus=0-3,6, where it may run, or all; memory=128M, up to maxmem; "
+		"min=64M or 25%, of it guaranteed; shares=2560, of memory when it is short, or "
+		"low, normal, high. While it does not run, for its next start: all that vm create "
+		"has.",
 		cmd_vm_set},
 	{{"vm", "start"}, {ARGUMENT_VM}, "NAME", "load its kernel and let it run", NULL,
 		cmd_vm_start},

@@ -9,6 +9,7 @@
 #include "mgmt/vms.h"
 
 static const char *const switches[] = {"yes", "no"};
+static const char *const shares[] = {"low", "normal", "high"};
 
 static bool is_key(const char *typed, const char *key)
 {
@@ -59,6 +60,8 @@ static const char *value(const char *typed, size_t index)
 		return index < vms_count() ? vms_at(index)->config->name : NULL;
 	if (is_key(typed, "boot"))
 		return index < CONFIG_BOOTS ? config_boot_names[index] : NULL;
+	if (is_key(typed, "shares"))
+		return index < ARRAY_SIZE(shares) ? shares[index] : NULL;
 	if (is_key(typed, "disk"))
 		return shell_disk(index);
 	if (is_key(typed, "net"))

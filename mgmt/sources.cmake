@@ -9,6 +9,7 @@ set(CONFIG_SOURCES
 	mgmt/config_devices.c
 	mgmt/config_files.c
 	mgmt/config_lex.c
+	mgmt/config_memory.c
 	mgmt/config_path.c
 	mgmt/config_value.c
 	mgmt/config_vm.c
@@ -58,6 +59,7 @@ set(MGMT_SHELL_SOURCES
 	mgmt/shell_parse.c
 	mgmt/shell_settings.c
 	mgmt/text.c
+	mgmt/text_memory.c
 	mgmt/text_sched.c
 	mgmt/vm_build.c
 	mgmt/vm_console.c

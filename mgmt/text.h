@@ -8,6 +8,7 @@
 #define TEXT_BYTES 24
 
 struct sched_params;
+struct vm_config;
 
 struct text {
 	char chars[TEXT_BYTES];
@@ -25,6 +26,8 @@ struct text_line {
 	char chars[120];
 };
 struct text_line text_sched(const struct sched_params *sched);
+/* "memory 256 MiB, 64 MiB guaranteed, 2560 shares", and what else there is. (mgmt/text_memory.c) */
+struct text_line text_memory(const struct vm_config *config);
 
 /*
  * Write `words` as lines of at most 79 columns, broken at blanks, `label` before the first and as

@@ -2,6 +2,7 @@
 /* What a VM is made of, and the memory for it; see mgmt/vm_build.h. */
 #include "mgmt/vm_build.h"
 
+#include "balloon/policy.h"
 #include "devices/platform.h"
 #include "devices/virtio/rng.h"
 #include "host/memory.h"
@@ -12,6 +13,7 @@
 #include "mgmt/vm_console.h"
 #include "mgmt/vm_disks.h"
 #include "mgmt/vm_nets.h"
+#include "vcpu/balloon_port.h"
 #include "vcpu/sched.h"
 
 /* Besides a guest's memory: its records, and page tables for all of it in the smallest pages. */
@@ -38,21 +40,73 @@ uint64_t vms_overhead_bytes(const struct managed_vm *managed)
 	return managed->overhead_bytes + tables * PAGE_SIZE;
 }
 
-int vm_build_admit(const struct managed_vm *managed, char *why, size_t size)
+/* What there is for VMs in all, in pages: what is free, and what they have. */
+static uint64_t pages_for_vms(void)
 {
-	uint64_t memory = managed->config->memory_bytes;
-	uint64_t overhead = OVERHEAD_BYTES + (memory >> OVERHEAD_SHIFT);
-	uint64_t promised = vms_promised_bytes();
 	struct memory_stats stats;
-	uint64_t free;
 
 	frame_get_stats(&stats);
-	free = stats.frames[FRAME_FREE] * PAGE_SIZE;
-	if (free >= promised && free - promised >= memory + overhead)
-		return 0;
-	snprintf(why, size, "it needs %s and %s for its tables; %s are free, %s of these promised "
-		"to running VMs", text_size(memory).chars, text_size(overhead).chars,
-		text_size(free).chars, text_size(promised).chars);
+	return stats.frames[FRAME_FREE] + stats.frames[FRAME_GUEST] + stats.frames[FRAME_VM];
+}
+
+/* Of one that runs: what it has already, and tables for what it has not touched. */
+static uint64_t overhead_kept(const struct managed_vm *managed)
+{
+	const struct guest_memory *memory = &managed->vm->memory;
+	uint64_t untouched = memory->limit_pages - memory->resident_pages;
+
+	return vms_overhead_bytes(managed) / PAGE_SIZE + (untouched >> OVERHEAD_SHIFT);
+}
+
+static struct policy_promise promise_of(const struct managed_vm *managed,
+	const struct vm_config *config)
+{
+	uint64_t overhead = OVERHEAD_BYTES + (config_max_memory(config) >> OVERHEAD_SHIFT);
+	struct policy_promise promise = {
+		.min_pages = config_min_memory(config) / PAGE_SIZE,
+		.overhead_pages = overhead / PAGE_SIZE,
+	};
+
+	if (managed_is_running(managed))
+		promise.overhead_pages = overhead_kept(managed);
+	return promise;
+}
+
+/* Of another one: nothing is guaranteed to one that does not run, though it may be there. */
+static struct policy_promise promise_to_other(const struct managed_vm *managed)
+{
+	if (managed_is_running(managed))
+		return promise_of(managed, managed->config);
+	return (struct policy_promise){
+		.overhead_pages = vms_overhead_bytes(managed) / PAGE_SIZE,
+	};
+}
+
+int vm_build_admit(const struct managed_vm *managed, const struct vm_config *config, char *why,
+	size_t size)
+{
+	static struct policy_promise promises[VMS_MAX];
+	struct policy_promise own = promise_of(managed, config);
+	struct policy_admission others, all;
+	unsigned int count = 0;
+	uint64_t total = pages_for_vms();
+
+	for (size_t i = 0; i < vms_count(); i++)
+		if (vms_at(i) != managed && vms_at(i)->vm)
+			promises[count++] = promise_to_other(vms_at(i));
+	if (policy_admit(promises, count, total, &others)) {
+		promises[count] = own;
+		if (policy_admit(promises, count + 1, total, &all))
+			return 0;
+	}
+	total -= MIN(total, others.min_pages + others.overhead_pages);
+	snprintf(why, size, "it needs %s that are guaranteed to it and %s for its tables; "
+		"%s are guaranteed to running VMs, which take %s besides, and %s are free",
+		text_size(own.min_pages * PAGE_SIZE).chars,
+		text_size(own.overhead_pages * PAGE_SIZE).chars,
+		text_size(others.min_pages * PAGE_SIZE).chars,
+		text_size(others.overhead_pages * PAGE_SIZE).chars,
+		text_size(total * PAGE_SIZE).chars);
 	return -ENOMEM;
 }
 
@@ -102,20 +156,32 @@ static int furnish(struct managed_vm *managed, char *why, size_t size)
 {
 	const struct vm_config *config = managed->config;
 	struct platform_options options = {.debug_exit = config->debug_exit};
+	uint64_t memory = config_max_memory(config);
 	int error = config->tsc_hz ? vm_set_tsc_hz(managed->vm, config->tsc_hz) : 0;
 
 	if (!error)
-		error = guest_layout_add_memory(managed->vm, config->memory_bytes);
+		error = guest_layout_add_memory(managed->vm, memory);
 	if (error)
 		return error;
-	options.low_ram_bytes =
-		MIN(config->memory_bytes, guest_layout_low_end(config->memory_bytes));
-	options.high_ram_bytes = config->memory_bytes - options.low_ram_bytes;
+	options.low_ram_bytes = MIN(memory, guest_layout_low_end(memory));
+	options.high_ram_bytes = memory - options.low_ram_bytes;
 	error = platform_create(managed->vm, &options, &managed->platform);
 	if (error)
 		return error;
 	error = plug_devices(managed, why, size);
 	return error ? error : sched_set(managed->vm, &config->sched);
+}
+
+void vm_build_set_memory(struct managed_vm *managed)
+{
+	const struct vm_config *config = managed->config;
+	struct vm_balloon *balloon = managed->vm->balloon;
+	uint64_t without = config_max_memory(config) - config->memory_bytes;
+
+	if (!balloon)
+		return;
+	__atomic_store_n(&balloon->target_pages, without / PAGE_SIZE, __ATOMIC_RELAXED);
+	balloon->retarget(balloon);
 }
 
 static const char *why_not_built(int error)
@@ -155,6 +221,7 @@ int vm_build(struct managed_vm *managed, char *why, size_t size)
 			snprintf(why, size, why_not_built(error), -error);
 		return error;
 	}
+	vm_build_set_memory(managed);
 	managed->overhead_bytes = vm_memory_in_use() - before;
 	managed->table_pages = managed->vm->memory.s2.table_pages;
 	return 0;

@@ -9,12 +9,15 @@
 #include "mgmt/vms.h"
 
 /*
- * Every guest that runs must be able to use all the memory that it was told it has. 0, or -ENOMEM
- * with half a sentence.
+ * What is guaranteed to all that run, and to this one with such a configuration, must be there. 0,
+ * or -ENOMEM with half a sentence.
  */
-int vm_build_admit(const struct managed_vm *managed, char *why, size_t size) __must_check;
+int vm_build_admit(const struct managed_vm *managed, const struct vm_config *config, char *why,
+	size_t size) __must_check;
 /* managed->vm is NULL before. 0, or -E... with half a sentence and nothing left behind. */
 int vm_build(struct managed_vm *managed, char *why, size_t size) __must_check;
+/* What the VM may use now is what its configuration says. The VM is there. */
+void vm_build_set_memory(struct managed_vm *managed);
 /*
  * All that the VM holds is given back but what its disks have of their own; it may hold nothing. It
  * does not run.

@@ -60,7 +60,7 @@ static int prepare(struct managed_vm *managed, char *why, size_t size)
 	}
 	error = loader_find_files(managed->config, &files, why, size);
 	if (!error)
-		error = vm_build_admit(managed, why, size);
+		error = vm_build_admit(managed, managed->config, why, size);
 	if (!error && !managed->vm)
 		error = vm_build(managed, why, size);
 	if (!error)

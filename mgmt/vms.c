@@ -7,6 +7,7 @@
 #include "lib/printf.h"
 #include "lib/string.h"
 #include "mgmt/config_words.h"
+#include "mgmt/text.h"
 #include "mgmt/vm_build.h"
 #include "mgmt/vm_console.h"
 #include "mgmt/vm_disks.h"
@@ -91,13 +92,20 @@ bool vms_any_running(void)
 	return false;
 }
 
+static uint64_t promised_pages(const struct managed_vm *managed)
+{
+	uint64_t guaranteed = config_min_memory(managed->config) / PAGE_SIZE;
+
+	return guaranteed - MIN(guaranteed, managed->vm->memory.resident_pages);
+}
+
 uint64_t vms_promised_bytes(void)
 {
 	uint64_t pages = 0;
 
 	for (size_t i = 0; i < vm_total; i++)
 		if (managed_is_running(vms[i]))
-			pages += vms[i]->vm->memory.limit_pages - vms[i]->vm->memory.resident_pages;
+			pages += promised_pages(vms[i]);
 	return pages * PAGE_SIZE;
 }
 
@@ -284,28 +292,42 @@ int vms_create(const char *name, const char *settings, char *why, size_t size)
 	return config->autostart ? vms_start(managed) : 0;
 }
 
-#define LIVE_KEYS (BIT(CONFIG_KEY_WEIGHT) | BIT(CONFIG_KEY_CAP) | BIT(CONFIG_KEY_CPUS))
+/* What a VM gets of the machine; that goes for one that runs, too. */
+#define LIVE_KEYS                                                                                  \
+	(BIT(CONFIG_KEY_WEIGHT) | BIT(CONFIG_KEY_CAP) | BIT(CONFIG_KEY_CPUS) |                     \
+		BIT(CONFIG_KEY_MEMORY) | BIT(CONFIG_KEY_MIN) | BIT(CONFIG_KEY_SHARES))
+#define MEMORY_KEYS (BIT(CONFIG_KEY_MEMORY) | BIT(CONFIG_KEY_MIN))
 /* These are built into a VM: what there is of it has to go. */
 #define BUILT_KEYS                                                                                 \
-	(BIT(CONFIG_KEY_MEMORY) | BIT(CONFIG_KEY_VCPUS) | BIT(CONFIG_KEY_DEBUG_EXIT) |             \
+	(BIT(CONFIG_KEY_MEMORY) | BIT(CONFIG_KEY_MAXMEM) | BIT(CONFIG_KEY_VCPUS) |                 \
+		BIT(CONFIG_KEY_DEBUG_EXIT) | BIT(CONFIG_KEY_GROUP) |                               \
 		BIT(CONFIG_KEY_TSC) | BIT(CONFIG_KEY_DISK) | BIT(CONFIG_KEY_NET) |                 \
 		BIT(CONFIG_KEY_CONSOLE) | BIT(CONFIG_KEY_RNG))
+
+/* It runs, or waits to start again. */
+static bool is_alive(const struct managed_vm *managed)
+{
+	return managed_is_running(managed) || managed->restart_ns;
+}
 
 static int apply(struct managed_vm *managed, const struct config_words *words, char *why,
 	size_t size)
 {
-	bool alive = managed_is_running(managed) || managed->restart_ns;
+	bool alive = is_alive(managed);
 
 	if (alive && (words->given & ~LIVE_KEYS)) {
-		snprintf(why, size, "'%s' runs: only weight, cap and cpus can be set now; stop it"
-			" for the rest", managed->config->name);
+		snprintf(why, size, "'%s' runs: only weight, cap, cpus, memory, min and shares can"
+			" be set now; stop it for the rest", managed->config->name);
 		return -EBUSY;
 	}
+	if (managed_is_running(managed) && (words->given & MEMORY_KEYS) &&
+		vm_build_admit(managed, &words->vm, why, size))
+		return -ENOMEM;
 	if (vm_disks_busy(managed)) {
 		snprintf(why, size, "a disk is being written to its base; wait for that");
 		return -EBUSY;
 	}
-	if (words->given & BUILT_KEYS)
+	if (!alive && (words->given & BUILT_KEYS))
 		vm_unbuild(managed);
 	if (words->given & BIT(CONFIG_KEY_DISK))
 		vm_disks_change(managed, &words->vm);
@@ -330,6 +352,8 @@ static int change(struct managed_vm *managed, const struct config_words *words, 
 	managed->config = config;
 	managed->own_config = true;
 	vm_console_rename(managed);
+	if (managed->vm)
+		vm_build_set_memory(managed);
 	return 0;
 }
 
@@ -367,6 +391,22 @@ static int check_configured(const struct managed_vm *managed, char *why, size_t 
 	return -EINVAL;
 }
 
+/* What its guest has been told stays, whatever it may use of it. */
+static int keep_maxmem(const struct managed_vm *managed, struct config_words *words, char *why,
+	size_t size)
+{
+	uint64_t most = config_max_memory(managed->config);
+
+	if (!(words->given & BIT(CONFIG_KEY_MEMORY)))
+		return 0;
+	words->vm.maxmem_bytes = most;
+	if (words->vm.memory_bytes <= most)
+		return 0;
+	snprintf(why, size, "'%s' runs, and its maxmem is %s: it can have no more; stop it, and"
+		" set maxmem", managed->config->name, text_size(most).chars);
+	return -EINVAL;
+}
+
 int vms_set(struct managed_vm *managed, const char *settings, char *why, size_t size)
 {
 	struct config_words words = { .vm = *managed->config };
@@ -374,6 +414,8 @@ int vms_set(struct managed_vm *managed, const char *settings, char *why, size_t 
 
 	if (!error)
 		error = parse_words(&words, settings, why, size);
+	if (!error && is_alive(managed))
+		error = keep_maxmem(managed, &words, why, size);
 	return error ? error : change(managed, &words, why, size);
 }
 

@@ -62,6 +62,7 @@ void frame_get_stats(struct memory_stats *stats)
 	memset(stats, 0, sizeof(*stats));
 	stats->frames[FRAME_FREE] = fake.free_frames;
 	stats->frames[FRAME_VM] = fake.vm_frames;
+	stats->frames[FRAME_GUEST] = fake.guest_frames;
 }
 
 int vm_create(const char *name, unsigned int vcpu_count, struct vm **out)
@@ -285,7 +286,8 @@ void fake_parts_reset(void)
 	memset(&config, 0, sizeof(config));
 	config.vm_count = 3;
 	for (size_t i = 0; i < config.vm_count; i++)
-		config.vms[i] = (struct vm_config){.memory_bytes = MIB(256), .vcpus = 2,
+		config.vms[i] = (struct vm_config){.memory_bytes = MIB(256), .min_percent = 100,
+			.shares_per_mib = CONFIG_SHARES_NORMAL, .vcpus = 2,
 			.kernel = "\\k", .cmdline = "", .sched = {100, 0, CPU_SET_ALL}};
 	strcpy(config.vms[0].name, "one");
 	strcpy(config.vms[1].name, "two");

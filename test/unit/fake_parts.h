@@ -8,7 +8,7 @@
 struct fake_parts {
 	unsigned int created, destroyed, loaded, started, reset, stop_requests;
 	int create_error, tsc_error, platform_error, find_error, load_error;
-	uint64_t free_frames, vm_frames;
+	uint64_t free_frames, vm_frames, guest_frames;
 };
 extern struct fake_parts fake;
 extern const struct hw_ops fake_hw;

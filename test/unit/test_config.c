@@ -242,9 +242,9 @@ static const struct {
 	{"Memory = 1M", "3: unknown key 'Memory'; did you mean 'memory'?"},
 	{"debug_exit = yes", "3: unknown key 'debug_exit'; did you mean 'debug-exit'?"},
 	{"modlue = a", "3: unknown key 'modlue'; did you mean 'module'?"},
-	{"floppy = a", "3: unknown key 'floppy'; expected memory, vcpus, kernel, initrd, module, "
-		       "cmdline, boot, autostart, debug-exit, weight, cap, cpus, tsc, disk, net, "
-		       "console or rng"},
+	{"floppy = a", "3: unknown key 'floppy'; expected memory, maxmem, min, shares, group, vcpus, "
+		       "kernel, initrd, module, cmdline, boot, autostart, debug-exit, weight, cap, cpus, tsc, "
+		       "disk, net, console or rng"},
 	{"memory = lots",
 		"3: memory 'lots' is not a size; expected a number with K, M or G, such as"
 		" 256M"},

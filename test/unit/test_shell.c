@@ -336,8 +336,8 @@ static void tab_offers_what_may_follow(void **state)
 	assert_string_equal(offered("a b c d e f g h i j "), "");
 }
 
-#define KEYS "memory= vcpus= kernel= initrd= module= cmdline= boot= autostart= debug-exit= weight= " \
-	     "cap= cpus= tsc= disk= net= console= rng= "
+#define KEYS "memory= maxmem= min= shares= group= vcpus= kernel= initrd= module= cmdline= boot= autostart= " \
+	     "debug-exit= weight= cap= cpus= tsc= disk= net= console= rng= "
 
 /* The same for the word that begins at `start`. */
 static const char *offered_at(const char *line, size_t start)

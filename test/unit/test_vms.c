@@ -290,8 +290,9 @@ static void memory_must_suffice_for_all(void **state)
 	fake_serial_take();
 	assert_int_equal(vms_start(two), -ENOMEM);
 	said = fake_serial_take();
-	assert_non_null(strstr(said, "vm two: could not start: it needs 256 MiB and 1 MiB for its "
-		"tables; 400 MiB are free, 255 MiB of these promised to running VMs\r\n"));
+	assert_non_null(strstr(said, "vm two: could not start: it needs 256 MiB that are guaranteed to "
+		"it and 1 MiB for its tables; 256 MiB are guaranteed to running VMs, which take 588 KiB "
+		"besides, and 143 MiB are free\r\n"));
 	ends(one, VM_STOP_POWER_OFF, 0, NULL);
 	assert_int_equal(vms_promised_bytes(), 0);
 	assert_int_equal(vms_start(two), 0);
@@ -507,9 +508,9 @@ static void set_changes_shares_at_once(void **state)
 	assert_int_equal(vms_set(one, "cpus=60", why, sizeof(why)), -EINVAL);
 	assert_string_equal(why, "none of these cpus runs guests; 'cpu' shows which there are");
 	assert_int_equal(one->config->sched.cpus.words[0], 4);
-	assert_int_equal(vms_set(one, "weight=5 memory=1G", why, sizeof(why)), -EBUSY);
-	assert_string_equal(why, "'one' runs: only weight, cap and cpus can be set now; stop it for "
-		"the rest");
+	assert_int_equal(vms_set(one, "weight=5 vcpus=2", why, sizeof(why)), -EBUSY);
+	assert_string_equal(why, "'one' runs: only weight, cap, cpus, memory, min and shares can be set now; stop it "
+		"for the rest");
 	assert_int_equal(sched.set.weight, 300);
 	assert_int_equal(vms_set(one, "like=two", why, sizeof(why)), -EINVAL);
 	assert_int_equal(vms_set(one, "kernel=/no", why, sizeof(why)), -ENOENT);
