@@ -4,4 +4,5 @@
 set(BALLOON_SOURCES
 	balloon/estimate.c
 	balloon/policy.c
-	balloon/policy_state.c)
+	balloon/policy_state.c
+	balloon/store.c)

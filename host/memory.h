@@ -26,6 +26,7 @@ enum frame_use {
 	FRAME_VM,    /* overhead of a VM: its structures, VMCS/VMCB, EPT/NPT tables */
 	FRAME_GUEST, /* guest memory */
 	FRAME_DISK,  /* what was written to copy-on-write disks */
+	FRAME_STORE, /* guests' pages, compressed */
 	FRAME_USES
 };
 

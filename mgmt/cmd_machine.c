@@ -47,6 +47,7 @@ void cmd_mem(const struct shell_call *call)
 	mem_row("Ballast's own data", stats.frames[FRAME_HOST] * PAGE_SIZE);
 	mem_row("Ballast's data about the VMs", stats.frames[FRAME_VM] * PAGE_SIZE);
 	mem_row("guests' memory in use", stats.frames[FRAME_GUEST] * PAGE_SIZE);
+	mem_row("guests' memory, compressed", stats.frames[FRAME_STORE] * PAGE_SIZE);
 	mem_row("written to copy-on-write disks", stats.frames[FRAME_DISK] * PAGE_SIZE);
 	mem_row("free", stats.frames[FRAME_FREE] * PAGE_SIZE);
 	console_print("  %-44s %9llu\n", "  in pages of 4 KiB",

@@ -85,7 +85,7 @@ archive_refresh() {
 }
 
 # The Debian packages behind each thing that run and check do.
-packages_build='gcc libc6-dev linux-libc-dev binutils nasm cmake ninja-build gnu-efi acpica-tools'
+packages_build='gcc libc6-dev linux-libc-dev binutils nasm cmake ninja-build gnu-efi acpica-tools libxxhash-dev'
 packages_image='gdisk mtools python3'
 packages_guests='dpkg e2fsprogs gcc libc6-dev lz4 zstd python3'
 packages_qemu='qemu-system-x86 ovmf'

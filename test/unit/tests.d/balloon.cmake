@@ -5,3 +5,5 @@ ballast_unit_test(mem_policy SOURCES test/unit/test_mem_policy.c ${MEM_POLICY_SO
 # The policy with guests, in simulated time.
 ballast_unit_test(mem_sim SOURCES test/unit/test_mem_sim.c test/unit/mem_sim.c balloon/estimate.c
 	${MEM_POLICY_SOURCES})
+ballast_unit_test(store SOURCES test/unit/test_store.c test/unit/pages.c test/unit/fake_arena.c balloon/store.c
+	lib/hash.c lib/lz.c)
