@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 set(LIB_SOURCES
+	lib/chacha20.c
 	lib/hash.c
 	lib/hmac_drbg.c
 	lib/lz.c

@@ -90,7 +90,7 @@ packages_image='gdisk mtools python3'
 packages_guests='dpkg e2fsprogs gcc libc6-dev lz4 zstd python3'
 packages_qemu='qemu-system-x86 ovmf'
 packages_bochs='g++ make patch xz-utils ovmf vgabios'
-packages_tests='libcmocka-dev liblz4-dev libzydis-dev libunicorn-dev clang llvm libclang-rt-14-dev python3 dosfstools mtools'
+packages_tests='libcmocka-dev liblz4-dev libssl-dev libzydis-dev libunicorn-dev clang llvm libclang-rt-14-dev python3 dosfstools mtools'
 
 # need_packages NAME...: installs those of the Debian packages which are missing.
 need_packages() {
