@@ -18,8 +18,6 @@ LOG_BYTES = 2 << 30  # of a log; a sparse file
 SECTOR = 512
 # The stick is on the controller's port 0 and becomes sata0.
 FIRST_SATA_PORT = 2
-# Besides a kernel's death what a line of the shell ends with when it has failed.
-TROUBLE = guests.KERNEL_DEATH + r"|^(?:mounted|written|checked|wrote) [1-9]"
 
 
 class Disk:
@@ -126,14 +124,6 @@ def boot(env, disks, uses, life_s=900, **options):
         machine.stop()
         raise
     return machine
-
-
-def does(machine, line, wanted, timeout_s=60, but_not=TROUBLE):
-    """The guest's shell runs a line, which prints what is wanted; the match."""
-    machine.send_line(line)
-    match = machine.expect(wanted, timeout_s, but_not)
-    machine.expect(guests.SHELL, 60, but_not)
-    return match
 
 
 def power_off(machine):

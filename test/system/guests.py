@@ -69,6 +69,16 @@ def all_cpus_work(machine, guest):
 
 
 KERNEL_DEATH = r"Kernel panic|Attempted to kill init|---\[ end trace|BUG: |Oops: "
+# And what a line of the shell ends with when it has failed.
+TROUBLE = KERNEL_DEATH + r"|^(?:mounted|written|checked|wrote|gone) [1-9]"
+
+
+def does(machine, line, wanted, timeout_s=120, but_not=TROUBLE):
+    """The shell of the guest whose console is attached runs a line, which prints what is wanted; the match."""
+    machine.send_line(line)
+    match = machine.expect(wanted, timeout_s, but_not)
+    machine.expect(SHELL, 60, but_not)
+    return match
 
 
 def linux_64(machine, guest):

@@ -62,15 +62,18 @@ class Environment:
         return lab.Machine(self.bench, image, self.workdir, life_s, **options)
 
 
-def conf_section(name, guest, autostart=False, more=()):
-    """The lines of ballast.conf for one of the real guests, and the files that it names."""
+def conf_section(name, guest, autostart=False, more=(), folder=None):
+    """The lines of ballast.conf for one of the real guests, and the files that it names: in a folder of the VM's own
+    on the stick, or in this one, if several have the same.
+    """
+    folder = folder or name
     where = guests.folder()
     lines = [f"[vm {name}]", f"memory = {guest.memory_mib}M", f"vcpus = {guest.vcpus}",
-             f"kernel = /{name}/kernel", f"boot = {guest.boot}"]
-    files = [(os.path.join(where, guest.kernel), f"/{name}/kernel")]
+             f"kernel = /{folder}/kernel", f"boot = {guest.boot}"]
+    files = [(os.path.join(where, guest.kernel), f"/{folder}/kernel")]
     if guest.initrd:
-        lines.append(f"initrd = /{name}/initrd")
-        files.append((os.path.join(where, guest.initrd), f"/{name}/initrd"))
+        lines.append(f"initrd = /{folder}/initrd")
+        files.append((os.path.join(where, guest.initrd), f"/{folder}/initrd"))
     if guest.cmdline:
         lines.append(f"cmdline = {guest.cmdline}")
     if autostart:

@@ -49,9 +49,9 @@ def configuration(tsc_khz):
     for name, (words, _, vcpus) in GUESTS.items():
         guest = guests.Guest("debian-cloud/vmlinuz", None, "exercise64/initrd.gz", f"{test_many.SMALL} {words}".strip(),
                              96, vcpus=vcpus)
-        section, files = suite.conf_section(name, guest, more=more)
-        text += re.sub(r"= /\w+/(kernel|initrd)", r"= /all/\1", section)
-    return text, [(here, "/all/" + there.rsplit("/", 1)[1]) for here, there in files]
+        section, files = suite.conf_section(name, guest, more=more, folder="all")
+        text += section
+    return text, files
 
 
 class Console:

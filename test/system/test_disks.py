@@ -8,6 +8,7 @@ import subprocess
 import crash
 import disks
 import suite
+from guests import does
 
 # On each disk a partition for the pattern, as long as its area, and one for a file system.
 PATTERN = (2048, 2048 + (8 << 20) // disks.SECTOR - 1)
@@ -19,10 +20,10 @@ MAKE_FILES = ("cd /mnt && for i in $(seq 12); do head -c $((i * 60000)) /dev/ura
 
 def file_system(machine, device):
     """mkfs, write, sync, mount anew, checksums; and all caches dropped in between."""
-    disks.does(machine, f"mkdir -p /mnt; /sbin/mke2fs -q -F -t ext4 {device} && mount {device} /mnt; echo mounted $?",
+    does(machine, f"mkdir -p /mnt; /sbin/mke2fs -q -F -t ext4 {device} && mount {device} /mnt; echo mounted $?",
                r"^mounted 0$", 120)
-    disks.does(machine, f"({MAKE_FILES}) && sync && umount /mnt; echo written $?", r"^written 0$", 180)
-    disks.does(machine, f"echo 3 >/proc/sys/vm/drop_caches; mount {device} /mnt && cd /mnt && md5sum -c /tmp/sums "
+    does(machine, f"({MAKE_FILES}) && sync && umount /mnt; echo written $?", r"^written 0$", 180)
+    does(machine, f"echo 3 >/proc/sys/vm/drop_caches; mount {device} /mnt && cd /mnt && md5sum -c /tmp/sums "
                "| grep -c OK; cd /; umount /mnt; echo checked $?", r"^13\nchecked 0$", 120)
 
 
@@ -60,10 +61,10 @@ def crashed_file_systems(disk, times, seed):
 
 def write_pattern(machine, device, rounds, seed):
     """The last write of which the guest says that it is flushed. Nothing but fsync writes the page cache back."""
-    disks.does(machine, f"echo 0 >/proc/sys/vm/dirty_writeback_centisecs; "
+    does(machine, f"echo 0 >/proc/sys/vm/dirty_writeback_centisecs; "
                f"diskpattern write {device} {rounds} {seed} >/tmp/said; echo wrote $?", r"^wrote 0$", 600)
-    said = disks.does(machine, "tail -n 1 /tmp/said; tail -n 2 /tmp/said", r"^WRITTEN (\d+)\nFLUSHED (\d+)$")
-    disks.does(machine, f"diskpattern verify {device}", rf"^VERIFIED \d+ sectors up to write {said.group(1)}$", 120)
+    said = does(machine, "tail -n 1 /tmp/said; tail -n 2 /tmp/said", r"^WRITTEN (\d+)\nFLUSHED (\d+)$", 60)
+    does(machine, f"diskpattern verify {device}", rf"^VERIFIED \d+ sectors up to write {said.group(1)}$", 120)
     return int(said.group(2))
 
 
@@ -107,7 +108,7 @@ def test_disks_4k(env):
     """NVMe with blocks of 4096 bytes; a SATA disk beside it that has them inside only."""
     disk = disks.Disk(env, "nvme", block=4096, record=True)
     with disks.boot(env, [disk], [disk.name]) as machine:
-        disks.does(machine, "cat /sys/block/vda/queue/logical_block_size", r"^4096$")
+        does(machine, "cat /sys/block/vda/queue/logical_block_size", r"^4096$", 60)
         file_system(machine, "/dev/vda")
         flushed = write_pattern(machine, "/dev/vda", 60, 5)
         disks.power_off(machine)
@@ -126,15 +127,15 @@ def errors(env, starts, last, tasks=1):
     count = last // (6 if tasks == 1 else 2) // tasks + 2
     with disks.boot(env, these, [disk.name for disk in these]) as machine:
         for disk, device in zip(these, ("/dev/vda", "/dev/vdb")):
-            match = disks.does(machine, f"diskpattern probe {device} {count} {tasks}",
+            match = does(machine, f"diskpattern probe {device} {count} {tasks}",
                                r"^PROBED \d+: (\d+) writes, (\d+) flushes, (\d+) reads failed before they succeeded$",
                                600, r"^BAD |Kernel panic|BUG: |Oops: ")
             failed = [int(number) for number in match.groups()]
             print(f"{disk.name}: {sum(failed)} errors reached the guest: {failed} of writes, flushes, reads")
             # The first ones were the firmware's and Ballast's own.
             suite.check(tasks > 1 or min(failed) >= last // 6 - 8, "the guest saw too few errors")
-            disks.does(machine, f"diskpattern write {device} 5 3 >/tmp/said; echo wrote $?", r"^wrote 0$", 120)
-            disks.does(machine, f"diskpattern verify {device}", r"^VERIFIED ", 60)
+            does(machine, f"diskpattern write {device} 5 3 >/tmp/said; echo wrote $?", r"^wrote 0$", 120)
+            does(machine, f"diskpattern verify {device}", r"^VERIFIED ", 60)
         disks.power_off(machine)
 
 

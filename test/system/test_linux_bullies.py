@@ -6,8 +6,6 @@ alone is its fair share, whatever the other does and however many vCPUs it has. 
 counts instructions.
 """
 
-import re
-
 import guests
 import suite
 import test_clocks
@@ -56,8 +54,8 @@ def beside(machine, name, command):
 
 @suite.test
 def test_linux_bullies(env):
-    victim, files = test_smp.section("victim", 1, 96, False, test_many.SMALL)
-    bully = re.sub(r"= /bully/", "= /victim/", test_smp.section("bully", 2, 96, False, test_many.SMALL)[0])
+    victim, files = test_smp.section("victim", 1, 96, False, test_many.SMALL, folder="both")
+    bully, _ = test_smp.section("bully", 2, 96, False, test_many.SMALL, folder="both")
     options = {} if env.is_bochs() else {"icount": ICOUNT_SHIFT}
     rows, wrong = [], []
     with env.machine(env.image(victim + bully, files), cpus=1, life_s=900, **options) as machine:

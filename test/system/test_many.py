@@ -57,9 +57,9 @@ class Crowd:
         for name, word in self.words.items():
             # Of 64 guests on an emulated machine each gets so little that Linux takes its CPU for stuck.
             guest = guests.Guest("debian-cloud/vmlinuz", None, initrd, f"{SMALL} nowatchdog word={word}", memory_mib)
-            section, files = suite.conf_section(name, guest)
-            text += re.sub(r"= /\w+/(kernel|initrd)", r"= /all/\1", section)
-        return text, [(here, "/all/" + there.rsplit("/", 1)[1]) for here, there in files]
+            section, files = suite.conf_section(name, guest, folder="all")
+            text += section
+        return text, files
 
     def attach(self, machine, name):
         machine.send_line(f"vm console {name}")

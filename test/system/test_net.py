@@ -8,6 +8,7 @@ import re
 
 import guests
 import suite
+from guests import does
 from test_console import LEAVE, PROMPT, power_off
 
 NAMES = ("one", "two")
@@ -44,14 +45,6 @@ def attach(machine, name):
 def leave(machine):
     machine.send(LEAVE)
     machine.expect(PROMPT, 30)
-
-
-def does(machine, line, wanted, timeout_s=120):
-    """The attached guest's shell runs a line, which prints what is wanted; the match."""
-    machine.send_line(line)
-    match = machine.expect(wanted, timeout_s, guests.KERNEL_DEATH)
-    machine.expect(guests.SHELL, 60)
-    return match
 
 
 def up(number):

@@ -12,10 +12,10 @@ STAGE_S = {"qemu-svm": 2, "bochs-vmx": 2, "bochs-svm": 2, "kvm": 2, "bare": 2}
 DONE = r"^exercise: (\d+) stages on (\d+) CPUs, (\d+) failed$"
 
 
-def section(name, vcpus, memory_mib=192, autostart=True, cmdline=guests.QUIET):
+def section(name, vcpus, memory_mib=192, autostart=True, cmdline=guests.QUIET, folder=None):
     """The lines of ballast.conf for such a guest, and its files."""
     guest = guests.Guest("debian-cloud/vmlinuz", None, "exercise64/initrd.gz", cmdline, memory_mib, vcpus=vcpus)
-    return suite.conf_section(name, guest, autostart)
+    return suite.conf_section(name, guest, autostart, folder=folder)
 
 
 def boot(machine, vcpus):

@@ -12,6 +12,7 @@ import time
 
 import guests
 import suite
+from guests import does
 from test_console import LEAVE, PROMPT, power_off, says
 
 NICS = {  # QEMU's device, and what Ballast calls it
@@ -82,29 +83,21 @@ def bochs_nic():
             'e1000: card=0, enabled=1, mac=52:54:00:12:34:60, ethmod=slirp, script=""']
 
 
-def does(machine, line, wanted, timeout_s=60):
-    """The guest's shell runs a line, which prints what is wanted; the match."""
-    machine.send_line(line)
-    match = machine.expect(wanted, timeout_s, guests.KERNEL_DEATH)
-    machine.expect(guests.SHELL, 60)
-    return match
-
-
 def get_address(machine, interface, network):
-    does(machine, f"udhcpc -i {interface} -s /tmp/dhcp -n -q -t 20 -T 1 >/tmp/said 2>&1; echo dhcp $?", r"^dhcp 0$")
-    found = does(machine, f"ifconfig {interface}; echo shown", r"inet addr:(\S+) ").group(1)
+    does(machine, f"udhcpc -i {interface} -s /tmp/dhcp -n -q -t 20 -T 1 >/tmp/said 2>&1; echo dhcp $?", r"^dhcp 0$", 60)
+    found = does(machine, f"ifconfig {interface}; echo shown", r"inet addr:(\S+) ", 60).group(1)
     suite.check(found.startswith(network + "."), f"{interface} has the address {found}, not one of {network}.0/24")
     return found
 
 
 def use_network(machine, server, gateway):
     """Ping, a download and an upload; the seconds that the latter two took in the guest."""
-    does(machine, f"ping -c 3 -W 5 {gateway} | grep received", r"^3 packets transmitted, 3 packets received")
+    does(machine, f"ping -c 3 -W 5 {gateway} | grep received", r"^3 packets transmitted, 3 packets received", 60)
     begun = time.monotonic()
     does(machine, f"wget -q -O - http://{gateway}:{server.port}/ | md5sum", rf"^{server.md5}  -$", 120)
     down = time.monotonic() - begun
     # As text: busybox' wget posts no zeroes.
-    sent = does(machine, f"head -c {UPLOAD_BYTES * 3 // 4} /dev/urandom | base64 >/tmp/up; md5sum /tmp/up", r"^([0-9a-f]{32})  /tmp/up$")
+    sent = does(machine, f"head -c {UPLOAD_BYTES * 3 // 4} /dev/urandom | base64 >/tmp/up; md5sum /tmp/up", r"^([0-9a-f]{32})  /tmp/up$", 60)
     begun = time.monotonic()
     does(machine, f"wget -q -O - --post-file /tmp/up http://{gateway}:{server.port}/", r"^taken$", 120)
     suite.check(server.posted[-1] == sent.group(1), "what was uploaded is not what arrived")

@@ -9,6 +9,7 @@ import subprocess
 
 import guests
 import suite
+from guests import does
 from test_console import LEAVE, PROMPT, power_off, says
 
 PORT = "port() { dirname $(grep -l $1 /sys/class/virtio-ports/*/name); }"
@@ -22,14 +23,6 @@ def boot(env, more=(), files=(), life_s=600, **options):
     machine.expect(r"^GUEST-OK", guest.timeout_s, guests.KERNEL_DEATH)
     machine.expect(guests.SHELL, 60)
     return machine
-
-
-def does(machine, line, wanted, timeout_s=120):
-    """The guest's shell runs a line, which prints what is wanted; the match."""
-    machine.send_line(line)
-    match = machine.expect(wanted, timeout_s, guests.KERNEL_DEATH)
-    machine.expect(guests.SHELL, 60)
-    return match
 
 
 @suite.test

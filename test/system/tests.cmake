@@ -97,11 +97,11 @@ ballast_system_test(storm bochs-svm LONG)
 # Virtio: console and randomness, disks of the boot volume, a distribution on its own root disk.
 ballast_guest_test(virtio-console qemu-svm)
 ballast_guest_test(virtio-disk bochs-vmx)
-# Guests on one image: what they take of the memory, discard and commit; and on Bochs what they see.
+# Guests on one image: what they see of it and take of the memory, discard and commit.
 ballast_system_test(base-3 qemu-svm)
 ballast_system_test(base-10 qemu-svm LONG TIMEOUT 1800)
-ballast_system_test(shared-base-2 bochs-vmx LONG)
-ballast_system_test(shared-base-2 bochs-svm LONG)
+ballast_system_test(base-2 bochs-vmx LONG TIMEOUT 1800)
+ballast_system_test(base-2 bochs-svm LONG TIMEOUT 1800)
 # Two guests on a switch.
 ballast_system_test(net qemu-svm)
 ballast_system_test(net bochs-vmx LONG TIMEOUT 900)
