@@ -167,10 +167,12 @@ static bool look(uint16_t segment, uint8_t bus, uint8_t devfn, uint8_t *buses, b
 
 static void look_at_bus(uint16_t segment, uint8_t bus, uint8_t *buses)
 {
-	unsigned int slots = buses[bus] == BUS_LINK ? 1 : SLOTS;
+	uint32_t present = pci_config_present(segment, bus, buses[bus] == BUS_LINK ? 1 : SLOTS);
 	bool many, ignored;
 
-	for (unsigned int slot = 0; slot < slots; slot++) {
+	for (; present; present &= present - 1) {
+		unsigned int slot = (unsigned int)__builtin_ctz(present);
+
 		if (!look(segment, bus, (uint8_t)(slot << 3), buses, &many) || !many)
 			continue;
 		for (unsigned int function = 1; function < FUNCTIONS; function++)

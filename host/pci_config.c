@@ -131,6 +131,25 @@ void pci_config_init(void)
 		add_ecam(&machine.acpi.ecams[i]);
 }
 
+uint32_t pci_config_present(uint16_t segment, uint8_t bus, unsigned int slots)
+{
+	struct host_pci_device first = { .segment = segment, .bus = bus };
+	hpa_t address = ecam_address(&first, PCI_VENDOR_ID);
+	uint32_t present = 0;
+
+	if (!address && !by_ports(&first, PCI_VENDOR_ID))
+		return 0;
+	for (unsigned int slot = 0; slot < slots; slot++) {
+		unsigned int devfn = slot << 3;
+		uint32_t id = address ? ecam_read(address + devfn * FUNCTION_BYTES, 4) :
+			pci_ports_read(bus, (uint8_t)devfn, PCI_VENDOR_ID, 4);
+
+		if ((id & 0xffff) != 0xffff)
+			present |= 1U << slot;
+	}
+	return present;
+}
+
 bool pci_config_buses(size_t index, struct pci_buses *buses)
 {
 	if (index < ecam_count) {

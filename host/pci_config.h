@@ -15,6 +15,11 @@ struct pci_buses {
 void pci_config_init(void);
 /* The index-th range of buses; false after the last. */
 bool pci_config_buses(size_t index, struct pci_buses *buses);
+/*
+ * Which of a bus's first `slots` (1 to 32) devices answer to their function 0: bit n is device n.
+ * A machine has thousands of empty slots, and this spends little on each.
+ */
+uint32_t pci_config_present(uint16_t segment, uint8_t bus, unsigned int slots);
 /* ECAM, or mechanism #1: for the log. */
 const char *pci_config_way(void);
 

@@ -103,6 +103,20 @@ bool pci_config_buses(size_t index, struct pci_buses *buses)
 	return true;
 }
 
+uint32_t pci_config_present(uint16_t segment, uint8_t bus, unsigned int slots)
+{
+	uint32_t present = 0;
+
+	assert_in_range(slots, 1, 32);
+	for (unsigned int slot = 0; slot < slots; slot++) {
+		struct host_pci_device device = { .segment = segment, .bus = bus, .devfn = (uint8_t)(slot << 3) };
+
+		if (host_pci_read(&device, PCI_VENDOR_ID, 2) != 0xffff)
+			present |= 1U << slot;
+	}
+	return present;
+}
+
 const char *pci_config_way(void)
 {
 	return "a test";

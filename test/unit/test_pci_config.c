@@ -108,6 +108,26 @@ static void a_bus_that_memory_lacks_is_reached_by_ports(void **state)
 	assert_int_equal(host_pci_read(&far, 4, 2), 0xffff);
 }
 
+/* What is zero, too, is there: memory that is no device's would be. It is for the caller to judge. */
+static void empty_slots(void **state)
+{
+	(void)state;
+	pci_config_init();
+	memset(space + MIB(1), 0xff, MIB(1));
+	assert_int_equal(pci_config_present(0, 1, 32), 0);
+	memcpy(space + MIB(1) + KIB(32) * 5, &(uint32_t){ BRIDGE }, 4);
+	memcpy(space + MIB(1) + KIB(32) * 6 + KIB(4), &(uint32_t){ BRIDGE }, 4); /* a second function alone */
+	memset(space + MIB(1) + KIB(32) * 31, 0, 4);
+	assert_int_equal(pci_config_present(0, 1, 32), 1U << 31 | 1U << 5);
+	assert_int_equal(pci_config_present(0, 1, 5), 0);
+	assert_int_equal(pci_config_present(0, 1, 6), 1U << 5);
+	/* By ports, and by no way at all. */
+	assert_int_equal(pci_config_present(0, 9, 3), 7);
+	port_id = 0xffffffff;
+	assert_int_equal(pci_config_present(0, 9, 3), 6);
+	assert_int_equal(pci_config_present(1, 9, 3), 0);
+}
+
 static void check_ports_are_used(void)
 {
 	struct pci_buses buses;
@@ -152,6 +172,7 @@ static void a_machine_without_pci(void **state)
 	pci_config_init();
 	assert_false(pci_config_buses(0, &buses));
 	assert_int_equal(host_pci_read(&device, 0, 4), 0xffffffff);
+	assert_int_equal(pci_config_present(0, 0, 32), 0);
 	host_pci_write(&device, 0, 4, 0);
 }
 
@@ -160,6 +181,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(by_memory, begin),
 		cmocka_unit_test_setup(a_bus_that_memory_lacks_is_reached_by_ports, begin),
+		cmocka_unit_test_setup(empty_slots, begin),
 		cmocka_unit_test_setup(a_table_that_is_wrong_is_not_used, begin),
 		cmocka_unit_test_setup(a_machine_without_pci, begin),
 	};
