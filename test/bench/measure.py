@@ -29,33 +29,66 @@ WAITING = ("spin", "spin_pm_timer", "spin_pit", "clock_tsc", "clock_wait")
 FIGURE = re.compile(r"^bench (\S+) (\d+)$", re.MULTILINE)
 EXIT_LINE = re.compile(r"^ {12}(\S.*?) +(\d+) +[\d.<]+ ?%", re.MULTILINE)
 UNITS = {"B": 1, "bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+PEER_DEATH = r"KVM: entry failed|KVM internal error|Kernel panic|^FAIL"
 
 
-def _configuration(boot):
+def machine_options(bench, cpus=1):
+    """On all benches a clock of one tick a nanosecond, to which an instruction is a tick where there is one CPU: so a
+    boot has as many timer interrupts on the one as on the other.
+    """
+    options = {"cpus": cpus, "ips": 1_000_000_000}
+    if bench == "qemu-svm":
+        options.update(icount=True, extra=FIXED_CLOCK)
+    return options
+
+
+def make_image(build, workdir, conf, files):
+    """A stick with Ballast, ballast.conf with this text, and files: (path here, path there)."""
+    path = os.path.join(workdir, "ballast.conf")
+    image = os.path.join(workdir, "bench.img")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(conf)
+    command = [os.path.join(benches.TOOLS, "mkimage"), image, "--efi", os.path.join(build, "ballast.efi"), "--conf", path]
+    for here, there in files:
+        command += ["--file", f"{here}:{there}"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return image
+
+
+def run_in_ballast(machine, name):
+    """Start a bench guest from Ballast's prompt; the figures that it prints."""
+    machine.expect(r"^ballast> ", 300)
+    machine.send_line(f"vm start {name}")
+    machine.expect(rf"^vm {name}: started", 60)
+    start = machine.position
+    machine.send_line(f"vm console {name}")
+    machine.expect(r"^bench done 0$", 600, rf"^FAIL|vm {name}: stopped")
+    return ops_figures(machine.text[start : machine.position])
+
+
+def peer_machine(bench, workdir, cpus=1, plugin=None):
+    """The machine with KVM in it, which runs what peer.make_initrd() has put into workdir's peer.cpio."""
+    if bench == "qemu-svm":
+        return lab.Machine("bare", None, workdir, 1500, **peer.svm_options(workdir, plugin=plugin))
+    # There a kernel is started as a UEFI program.
+    program, image = os.path.join(workdir, "peer.efi"), os.path.join(workdir, "peer.img")
+    peer.make_efi_program(program, workdir)
+    subprocess.run([os.path.join(benches.TOOLS, "mkimage"), image, "--efi", program], check=True,
+                   stdout=subprocess.DEVNULL)
+    return lab.Machine(bench, image, workdir, 1500, memory_mib=2048, **machine_options(bench, cpus))
+
+
+def _configuration(build, boot):
     guest = guests.ALL["debian-cloud"]
     where = guests.folder() if boot else ""
-    conf = "[vm ops]\nmemory = 128M\nkernel = /ops.elf\nboot = multiboot\nautostart = no\ndebug-exit = yes\n"
     files = []
+    conf = "[vm ops]\nmemory = 128M\nkernel = /ops.elf\nboot = multiboot\nautostart = no\ndebug-exit = yes\n"
     if boot:
         conf += (f"[vm debian]\nmemory = {BOOT_MIB}M\nkernel = /debian/kernel\ninitrd = /debian/initrd\n"
                  f"cmdline = {BOOT_CMDLINE}\nautostart = yes\n")
         files = [(os.path.join(where, guest.kernel), "/debian/kernel"),
                  (os.path.join(where, guest.initrd), "/debian/initrd")]
-    return conf, files
-
-
-def make_image(build, workdir, boot):
-    conf, files = _configuration(boot)
-    path = os.path.join(workdir, "ballast.conf")
-    image = os.path.join(workdir, "bench.img")
-    with open(path, "w", encoding="ascii") as file:
-        file.write(conf)
-    efi = os.path.join(build, "ballast.efi")
-    command = [os.path.join(benches.TOOLS, "mkimage"), image, "--efi", efi, "--conf", path]
-    for here, there in files + [(ops_elf(build), "/ops.elf")]:
-        command += ["--file", f"{here}:{there}"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return image
+    return conf, files + [(ops_elf(build), "/ops.elf")]
 
 
 def ops_elf(build):
@@ -87,16 +120,6 @@ def _boot(machine):
     return read_show("\n".join(machine.command("vm show debian", 60)))
 
 
-def _ops(machine):
-    machine.expect(r"^ballast> ", 300)
-    machine.send_line("vm start ops")
-    machine.expect(r"^vm ops: started", 60)
-    start = machine.position
-    machine.send_line("vm console ops")
-    machine.expect(r"^bench done 0$", 600, r"^FAIL|vm ops: stopped")
-    return ops_figures(machine.text[start : machine.position])
-
-
 def _counted_boot(sections):
     """The figures of the boot that were counted from outside."""
     start, run = sections["start"], sections["vm1"]
@@ -113,21 +136,17 @@ def _counted_boot(sections):
 def ballast(bench, build, workdir, boot, count):
     """Ballast on a bench: {"ops": figures, "boot": figures, "sections": what the plugin counted}."""
     os.makedirs(workdir, exist_ok=True)
-    image = make_image(build, workdir, boot)
-    # One CPU, and on both benches a clock of one tick a nanosecond, to which an instruction is a tick: so a boot
-    # has as many timer interrupts on the one as on the other.
-    options = {"cpus": 1, "ips": 1_000_000_000}
+    image = make_image(build, workdir, *_configuration(build, boot))
+    options = machine_options(bench)
     counted = os.path.join(workdir, "count.txt")
-    if bench == "qemu-svm":
-        options.update(icount=True, extra=FIXED_CLOCK)
-        if count:
-            options["plugin"] = counting.plugin_argument(workdir, counted, os.path.join(build, "ballast.elf"))
+    if bench == "qemu-svm" and count:
+        options["plugin"] = counting.plugin_argument(workdir, counted, os.path.join(build, "ballast.elf"))
     result = {}
     with lab.Machine(bench, image, workdir, 1500, **options) as machine:
         if boot:
             result["boot"] = _boot(machine)
             machine.send("\r")
-        result["ops"] = _ops(machine)
+        result["ops"] = run_in_ballast(machine, "ops")
     if "plugin" in options:
         result["sections"] = counting.read(counted, ops_elf(build))
         if "start" not in result["sections"]:
@@ -137,34 +156,17 @@ def ballast(bench, build, workdir, boot, count):
     return result
 
 
-def _peer_figures(machine, timeout_s):
-    machine.expect(r"^peer: done", timeout_s, r"KVM: entry failed|KVM internal error|Kernel panic")
-    both = machine.text.split("peer: touch")
-    if len(both) != 2 or "bench done" not in both[0]:
-        raise machine.failure("the peer did not run the bench guest to its end")
+def kvm(bench, build, workdir):
+    """The bench guest's operations under KVM."""
+    os.makedirs(workdir, exist_ok=True)
+    peer.make_initrd(os.path.join(workdir, "peer.cpio"), ops_elf(build), peer.RUN_OPS)
+    with peer_machine(bench, workdir) as machine:
+        machine.expect(r"^peer: done", 1400, PEER_DEATH)
+        both = machine.text.split("peer: touch")
+        if len(both) != 2 or "bench done" not in both[0]:
+            raise machine.failure("the peer did not run the bench guest to its end")
     # The pages of 4 KiB are those of the second run.
     return {**ops_figures(both[0]), **ops_figures(both[1])}
-
-
-def kvm_svm(build, workdir):
-    """The bench guest under KVM on the emulated SVM machine."""
-    os.makedirs(workdir, exist_ok=True)
-    peer.make_initrd(os.path.join(workdir, "peer.cpio"), ops_elf(build), peer.RUN_OPS)
-    with lab.Machine("bare", None, workdir, 900, **peer.svm_options(workdir)) as machine:
-        return _peer_figures(machine, 800)
-
-
-def kvm_vmx(build, workdir):
-    """The bench guest under KVM on the emulated VMX machine, where a kernel is started as a UEFI program."""
-    os.makedirs(workdir, exist_ok=True)
-    program = os.path.join(workdir, "peer.efi")
-    image = os.path.join(workdir, "peer.img")
-    peer.make_initrd(os.path.join(workdir, "peer.cpio"), ops_elf(build), peer.RUN_OPS)
-    peer.make_efi_program(program, workdir)
-    subprocess.run([os.path.join(benches.TOOLS, "mkimage"), image, "--efi", program], check=True,
-                   stdout=subprocess.DEVNULL)
-    with lab.Machine("bochs-vmx", image, workdir, 1500, cpus=1, ips=1_000_000_000, memory_mib=2048) as machine:
-        return _peer_figures(machine, 1400)
 
 
 def kvm_boot(workdir):
@@ -176,7 +178,7 @@ def kvm_boot(workdir):
     peer.make_initrd(os.path.join(workdir, "peer.cpio"), None, peer.run_boot(BOOT_MIB, BOOT_CMDLINE), files)
     counted = os.path.join(workdir, "count.txt")
     plugin = counting.plugin_argument(workdir, counted)
-    with lab.Machine("bare", None, workdir, 1500, **peer.svm_options(workdir, plugin=plugin)) as machine:
+    with peer_machine("qemu-svm", workdir, plugin=plugin) as machine:
         machine.expect(r"^GUEST-OK ", 1200, guests.KERNEL_DEATH)
         machine.expect(r"^peer: done", 300)
     run = counting.read(counted)["vm1"]

@@ -61,7 +61,7 @@ def run_boot(memory_mib, cmdline):
     return QEMU + f'qemu -m {memory_mib} -kernel /guest/vmlinuz -initrd /guest/initrd -append "{cmdline}"\n'
 
 
-def _mkinitrd():
+def mkinitrd():
     """The archive writer of test/tools/mkinitrd, which is a program without an ending."""
     path = os.path.join(benches.TOOLS, "mkinitrd")
     loader = importlib.machinery.SourceFileLoader("mkinitrd", path)
@@ -102,7 +102,7 @@ class _Tree:
 
 def make_initrd(out, ops, run, more=None):
     """Write the initial root file system; run: the shell text of what to do there, more: {path there: file here}."""
-    tools = _mkinitrd()
+    tools = mkinitrd()
     where = folder()
     archive = tools.Archive()
     for name in ("proc", "sys", "dev", "tmp"):
