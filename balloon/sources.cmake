@@ -5,4 +5,7 @@ set(BALLOON_SOURCES
 	balloon/estimate.c
 	balloon/policy.c
 	balloon/policy_state.c
-	balloon/store.c)
+	balloon/store.c
+	balloon/swap.c
+	balloon/swap_open.c
+	balloon/swap_slots.c)

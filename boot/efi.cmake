@@ -21,6 +21,7 @@ set(efi_cold ${MGMT_SOURCES} ${BOOT_SOURCES}
 	balloon/estimate.c
 	balloon/policy.c
 	balloon/policy_state.c
+	balloon/swap_open.c
 	devices/debug_exit.c
 	devices/i8042.c
 	devices/pci_bar.c

@@ -79,6 +79,7 @@ struct block_device {
 	/* Of a partition, which a disk's submit() takes, too: the disk, and where it lies there. */
 	struct block_device *parent;    /* [I] NULL: this is one */
 	uint64_t first_sector;          /* [I] */
+	bool linux_swap;                /* [I] a partition whose type says that it is swap space */
 
 	struct list link;               /* boot CPU: in the list of all */
 	unsigned int readers, writers;  /* [a] boot CPU writes: who has it open */

@@ -15,6 +15,7 @@
 #define MBR_SIGNATURE 510
 #define MBR_ACTIVE 0x80
 #define MBR_TYPE_GPT 0xee
+#define MBR_TYPE_LINUX_SWAP 0x82
 #define MBR_LOGICAL 5 /* the first one's number */
 #define MBR_CHAIN 100 /* links that are followed */
 
@@ -112,6 +113,7 @@ static bool take(struct table *table, unsigned int number, uint64_t first, uint6
 	partition->first_sector = first * unit;
 	partition->sectors = (last - first + 1) * unit;
 	partition->label[0] = '\0';
+	partition->linux_swap = false;
 	table->count++;
 	return true;
 }
@@ -202,14 +204,19 @@ static void gpt_take(struct table *table, const struct gpt *gpt, unsigned int nu
 {
 	uint64_t first = get64(entry, ENTRY_FIRST), last = get64(entry, ENTRY_LAST);
 	size_t before = table->count;
+	/* 0657fd6d-a4ab-43c4-84e5-0933c84b4f4f, the first three parts little-endian */
+	static const uint8_t linux_swap[16] = { 0x6d, 0xfd, 0x57, 0x06, 0xab, 0xa4, 0xc4, 0x43,
+		0x84, 0xe5, 0x09, 0x33, 0xc8, 0x4b, 0x4f, 0x4f };
 
 	if (!in_use(entry))
 		return;
 	if (first < gpt->first_usable || last > gpt->last_usable)
 		last = ~0ULL; /* for take() to refuse it */
 	take(table, number, first, last);
-	if (table->count > before)
-		set_label(&table->list[before], entry);
+	if (table->count == before)
+		return;
+	set_label(&table->list[before], entry);
+	table->list[before].linux_swap = memcmp(entry, linux_swap, sizeof(linux_swap)) == 0;
 }
 
 /* Go through the table that the header names. False: it cannot be read, or is damaged. */
@@ -287,9 +294,11 @@ static bool mbr_take(struct table *table, unsigned int number, uint64_t base, co
 	if (!entry[MBR_TYPE] || !count)
 		return false;
 	take(table, number, first, first + count - 1);
-	if (table->count > before)
-		snprintf(table->list[before].label, sizeof(table->list[before].label),
-			"MBR type %02x", entry[MBR_TYPE]);
+	if (table->count == before)
+		return true;
+	snprintf(table->list[before].label, sizeof(table->list[before].label), "MBR type %02x",
+		entry[MBR_TYPE]);
+	table->list[before].linux_swap = entry[MBR_TYPE] == MBR_TYPE_LINUX_SWAP;
 	return true;
 }
 

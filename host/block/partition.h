@@ -16,6 +16,7 @@ struct partition {
 	uint64_t first_sector; /* of 512 bytes, as all here */
 	uint64_t sectors;
 	char label[40];        /* printable ASCII */
+	bool linux_swap;       /* its type says so */
 };
 
 /* Where a table is read from. */

@@ -71,6 +71,7 @@ static void add(struct block_device *disk, const struct partition *partition)
 	device->parent = disk;
 	device->first_sector = partition->first_sector;
 	device->sectors = partition->sectors;
+	device->linux_swap = partition->linux_swap;
 	snprintf(device->name, sizeof(device->name), "%.16sp%u", disk->name,
 		partition->number);
 	snprintf(device->description, sizeof(device->description), "%s", partition->label);

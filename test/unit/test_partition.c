@@ -264,6 +264,32 @@ static void reads_mbr(void **state)
 	}
 }
 
+/* As `sgdisk -t 1:8200` and `sfdisk` write them. */
+static void knows_swap(void **state)
+{
+	(void)state;
+	clear(512);
+	gpt_entry(0, 100, 199, "files");
+	gpt_entry(1, 200, 299, "swap");
+	for (int backup = 0; backup < 2; backup++) {
+		put(gpt_table(backup) * logical + 128, 0x43c4a4ab0657fd6dULL, 8);
+		put(gpt_table(backup) * logical + 128 + 8, 0x4f4f4bc83309e584ULL, 8);
+	}
+	gpt_seal();
+	assert_int_equal(parse(), 2);
+	assert_false(list[0].linux_swap);
+	assert_true(list[1].linux_swap);
+	clear(512);
+	mbr_entry(0, 0, 0x82, 10, 20);
+	mbr_entry(0, 1, LINUX, 30, 20);
+	mbr_entry(0, 2, EXTENDED, 100, 100);
+	mbr_entry(100, 0, 0x82, 1, 9);
+	assert_int_equal(parse(), 3);
+	assert_true(list[0].linux_swap);
+	assert_false(list[1].linux_swap);
+	assert_true(list[2].linux_swap);
+}
+
 static void refuses_bad_chains(void **state)
 {
 	(void)state;
@@ -320,6 +346,7 @@ int main(void)
 		cmocka_unit_test(refuses_senseless_headers),
 		cmocka_unit_test(refuses_entries),
 		cmocka_unit_test(reads_mbr),
+		cmocka_unit_test(knows_swap),
 		cmocka_unit_test(refuses_bad_chains),
 		cmocka_unit_test(finds_no_table),
 	};
