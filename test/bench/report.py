@@ -50,8 +50,8 @@ BOOT = (
     ("start-net", "Ballast's before the first guest instruction, without the next two", 5_000_000),
     ("start-zeroed", "  of which zeroing", None),
     ("start-copied", "  copying (kernel, initrd), iterations of REP MOVS", None),
-    ("start-waiting", "  waiting, to calibrate the TSC", None),
-        ("start-firmware", "  the firmware's meanwhile (reading files, its timer)", None),
+    ("start-waiting", "  waiting, for the links of SATA ports and to calibrate the TSC", None),
+    ("start-firmware", "  the firmware's meanwhile (reading files, its timer)", None),
     ("own-bytes", "host memory for the VM beyond its own, bytes", 512 * 1024),
 )
 
