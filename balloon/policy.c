@@ -15,16 +15,20 @@
 #define STEP_PAGES_MIN 256U /* 1 MiB: small guests are not to take for ever */
 #define PAGES_PER_MIB 256U
 
-const struct policy_settings policy_defaults = {
-	.tax_percent = 75,
-	.high_percent = 6,
-	.soft_percent = 4,
-	.hard_percent = 2,
-	.low_percent = 1,
-	.step_percent = 6,
-	.quantum_permille = 15,
-	.patience_ms = 10000,
-};
+#define DEFAULTS                                                                                   \
+	{                                                                                          \
+		.tax_percent = 75,                                                                 \
+		.high_percent = 6,                                                                 \
+		.soft_percent = 4,                                                                 \
+		.hard_percent = 2,                                                                 \
+		.low_percent = 1,                                                                  \
+		.step_percent = 6,                                                                 \
+		.quantum_permille = 15,                                                            \
+		.patience_ms = 10000,                                                              \
+	}
+
+const struct policy_settings policy_defaults = DEFAULTS;
+struct policy_settings policy_settings = DEFAULTS;
 
 /* What an active page costs, in hundredths of what an idle one costs. */
 static uint64_t active_cost(const struct policy_settings *settings)

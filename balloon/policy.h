@@ -34,6 +34,8 @@ struct policy_settings {
 };
 
 extern const struct policy_settings policy_defaults;
+/* What is in force: the operator's. Written and read on the boot CPU. */
+extern struct policy_settings policy_settings;
 
 struct policy_guest {
 	/* What is known of it. */

@@ -4,7 +4,6 @@
 #include "host/clock.h"
 #include "host/log.h"
 #include "host/machine.h"
-#include "host/memory.h"
 #include "host/topology.h"
 #include "lib/printf.h"
 #include "mgmt/banner.h"
@@ -23,39 +22,6 @@
 #define LOG_MOST_LINES 1024
 /* Of a large machine, the CPUs that have vCPUs. */
 #define CPU_ROWS 64
-
-static void mem_row(const char *what, uint64_t bytes)
-{
-	console_print("  %-44s %9s\n", what, text_size(bytes).chars);
-}
-
-void cmd_mem(const struct shell_call *call)
-{
-	struct memory_stats stats;
-	uint64_t allocator, files = 0;
-
-	(void)call;
-	frame_get_stats(&stats);
-	allocator = stats.total_frames * PAGE_SIZE;
-	for (size_t i = 0; i < machine.file_count; i++)
-		files += ROUND_UP(machine.files[i].bytes, PAGE_SIZE);
-	console_print("Memory of this machine: %s\n", text_size(machine.ram_bytes).chars);
-	mem_row("firmware, Ballast's program and boot files",
-		machine.ram_bytes - MIN(machine.ram_bytes, allocator) +
-			stats.frames[FRAME_RESERVED] * PAGE_SIZE);
-	mem_row("  of these the files of ballast.conf", files);
-	mem_row("Ballast's own data", stats.frames[FRAME_HOST] * PAGE_SIZE);
-	mem_row("Ballast's data about the VMs", stats.frames[FRAME_VM] * PAGE_SIZE);
-	mem_row("guests' memory in use", stats.frames[FRAME_GUEST] * PAGE_SIZE);
-	mem_row("guests' memory, compressed", stats.frames[FRAME_STORE] * PAGE_SIZE);
-	mem_row("written to copy-on-write disks", stats.frames[FRAME_DISK] * PAGE_SIZE);
-	mem_row("free", stats.frames[FRAME_FREE] * PAGE_SIZE);
-	console_print("  %-44s %9llu\n", "  in pages of 4 KiB",
-		(unsigned long long)stats.frames[FRAME_FREE]);
-	mem_row("  of these promised to running guests", vms_promised_bytes());
-	mem_row("  of these in one piece, at most",
-		stats.frames[FRAME_FREE] ? PAGE_SIZE << stats.largest_free_order : 0);
-}
 
 static void print_feature(const char *format, ...) __printf(1, 2);
 static void print_feature(const char *format, ...)

@@ -52,22 +52,6 @@ static const char *const kind_names[EXIT_KINDS] = {
 	[EXIT_RDPMC] = "rdpmc",
 };
 
-/* Four digits and a unit at most: "1024K", "9999M". */
-static struct text short_size(uint64_t bytes)
-{
-	static const char units[] = "KMGT";
-	uint64_t number = bytes >> 10;
-	struct text text;
-	size_t unit = 0;
-
-	while (number > 9999 && unit + 2 < sizeof(units)) {
-		number >>= 10;
-		unit++;
-	}
-	snprintf(text.chars, sizeof(text.chars), "%llu%c", (unsigned long long)number, units[unit]);
-	return text;
-}
-
 /* Four characters at most: "999", "9.9k", "999k", "99M" */
 static struct text short_rate(uint64_t rate)
 {
@@ -163,7 +147,7 @@ static void draw_vm(unsigned int row_number, const struct entry *entry)
 	size_t used;
 
 	if (managed->vm)
-		memory = short_size(managed->vm->memory.resident_pages * PAGE_SIZE);
+		memory = text_short_size(managed->vm->memory.resident_pages * PAGE_SIZE);
 	snprintf(row, sizeof(row), "%-12.12s %-9.9s %2u %4u%% %4u%% %6s ", config->name,
 		vms_state_name(managed), config->error ? 0 : config->vcpus,
 		entry->load.run_percent, entry->load.steal_percent, memory.chars);

@@ -36,8 +36,14 @@ void cmd_vm_net_add(const struct shell_call *call);
 /* cmd_top.c */
 void cmd_top(const struct shell_call *call);
 
-/* cmd_machine.c */
+/* cmd_mem_show.c */
 void cmd_mem(const struct shell_call *call);
+/* cmd_mem_policy.c */
+void cmd_mem_policy(const struct shell_call *call);
+/* cmd_mem_graph.c */
+void cmd_mem_graph(const struct shell_call *call);
+
+/* cmd_machine.c */
 void cmd_cpu(const struct shell_call *call);
 void cmd_log(const struct shell_call *call);
 void cmd_version(const struct shell_call *call);

@@ -16,6 +16,7 @@
 #include "mgmt/console.h"
 #include "mgmt/console_log.h"
 #include "mgmt/cpu_load.h"
+#include "mgmt/mem_view.h"
 #include "mgmt/shell.h"
 #include "mgmt/vm_nets.h"
 #include "mgmt/vms.h"
@@ -176,6 +177,7 @@ static uint64_t poll_all(void)
 	again = sooner(again, console_poll());
 	again = sooner(again, console_log_poll());
 	again = sooner(again, cpu_load_poll());
+	again = sooner(again, mem_history_poll());
 	keep_promises();
 	return end.wanted ? sooner(again, end.limit_ns) : again;
 }
@@ -201,6 +203,7 @@ void mgmt_main(void)
 	read_config();
 	apply_mitigations();
 	apply_smt();
+	policy_settings.tax_percent = config->ballast.memory_tax_percent;
 	nets_plug_nics(config);
 	if (vms_init(config))
 		panic("no memory for the list of VMs");

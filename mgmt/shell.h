@@ -33,6 +33,7 @@ enum shell_argument {
 	ARGUMENT_PORT,    /* com1, hvc0; may be left out */
 	ARGUMENT_DISK,    /* the rest of the line: a disk, as in ballast.conf */
 	ARGUMENT_NET,     /* likewise a net */
+	ARGUMENT_POLICY,  /* likewise settings of the memory policy; may be left out */
 };
 
 struct shell_call;
@@ -59,7 +60,7 @@ struct shell_call {
 	const char *words[SHELL_WORDS];      /* ARGUMENT_COMMAND */
 	size_t word_count;
 	const char *name;                    /* ARGUMENT_NAME */
-	const char *rest;                    /* ARGUMENT_NEW, ARGUMENT_CHANGES, _DISK, _NET */
+	const char *rest;                    /* ARGUMENT_NEW, _CHANGES, _DISK, _NET, _POLICY */
 	char text[LINEEDIT_BYTES];           /* the line as it was; `rest` points into it */
 };
 
@@ -92,6 +93,8 @@ const char *shell_setting(const char *typed, bool is_new, size_t index);
 /* Likewise what a VM's disk may be of, and its network. */
 const char *shell_disk(size_t index);
 const char *shell_net(size_t index);
+/* Likewise a setting of the memory policy. (mgmt/cmd_mem_policy.c) */
+const char *shell_policy(size_t index);
 
 void shell_init(void);
 

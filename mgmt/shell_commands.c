@@ -92,7 +92,21 @@ static const struct shell_command commands[] = {
 	{{"top"}, {ARGUMENT_NUMBER}, "[N]", "who uses the CPUs, each second; q ends it",
 		"Shares are of one CPU; the exits are those of the last second. With a number it "
 		"ends after so many seconds.", cmd_top},
-	{{"mem"}, {0}, "", "the machine's memory, and who has it", NULL, cmd_mem},
+	{{"mem"}, {ARGUMENT_ANY_VM}, "[NAME]", "the machine's memory, and who has it",
+		"MIN is guaranteed; what it is ENTITLED to is what a VM would have if all used all "
+		"that they may; SAVED is what it saves by sharing pages, AWAY what is "
+		"compressed or on disk. With a name: all about one VM's.",
+		cmd_mem},
+	{{"mem", "graph"}, {ARGUMENT_NUMBER}, "[N]", "memory in the last ten minutes; q ends it",
+		"Free memory, and two VMs at a time; n shows the next two. With a number it ends "
+		"after so many seconds.",
+		cmd_mem_graph},
+	{{"mem", "policy"}, {ARGUMENT_POLICY}, "[tax=...]",
+		"who is to give up memory when it is short",
+		"tax=75% is on idle memory, 0% to 99%; high=, soft=, hard= and low= are the parts "
+		"of memory below which more and more is done to get free memory; step= is how far "
+		"a VM's target moves at once.",
+		cmd_mem_policy},
 	{{"disk", "list"}, {0}, "", "the machine's disks, and the images in memory",
 		"Partitions stand below their disk.", cmd_disk_list},
 	{{"net", "list"}, {0}, "", "the networks, and who is plugged in",

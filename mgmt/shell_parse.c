@@ -310,7 +310,7 @@ static bool take_settings(enum shell_argument kind, const char *rest, struct she
 	struct sentence *error)
 {
 	call->rest = rest;
-	if (*rest || kind == ARGUMENT_NEW)
+	if (*rest || kind == ARGUMENT_NEW || kind == ARGUMENT_POLICY)
 		return true;
 	if (kind == ARGUMENT_DISK)
 		say(error, "it needs a disk, such as '/images/debian.img, cow' or nvme0p3");
@@ -343,6 +343,7 @@ static bool take_argument(enum shell_argument kind, const char *word, struct she
 	case ARGUMENT_CHANGES:
 	case ARGUMENT_DISK:
 	case ARGUMENT_NET:
+	case ARGUMENT_POLICY:
 		return take_settings(kind, word ? word : "", call, error);
 	case ARGUMENT_ANY_VM:
 		return !word || take_vm(word, call, error);
@@ -360,7 +361,7 @@ static bool take_argument(enum shell_argument kind, const char *word, struct she
 static bool takes_rest(enum shell_argument kind)
 {
 	return kind == ARGUMENT_NEW || kind == ARGUMENT_CHANGES || kind == ARGUMENT_DISK ||
-		kind == ARGUMENT_NET;
+		kind == ARGUMENT_NET || kind == ARGUMENT_POLICY;
 }
 
 /* -EINVAL after "vm start: ..." */
@@ -466,6 +467,8 @@ static const char *argument_word(const struct shell_table *table, const struct w
 		return shell_disk(index);
 	case ARGUMENT_NET:
 		return shell_net(index);
+	case ARGUMENT_POLICY:
+		return shell_policy(index);
 	case ARGUMENT_NEW:
 	case ARGUMENT_CHANGES:
 		return shell_setting(typed_word, kind == ARGUMENT_NEW, index);

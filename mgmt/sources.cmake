@@ -39,6 +39,9 @@ set(MGMT_SHELL_SOURCES
 	mgmt/banner.c
 	mgmt/cmd_disk.c
 	mgmt/cmd_machine.c
+	mgmt/cmd_mem_graph.c
+	mgmt/cmd_mem_policy.c
+	mgmt/cmd_mem_show.c
 	mgmt/cmd_mitigation.c
 	mgmt/cmd_net.c
 	mgmt/cmd_top.c
@@ -53,6 +56,7 @@ set(MGMT_SHELL_SOURCES
 	mgmt/cpu_load.c
 	mgmt/lineedit.c
 	mgmt/lineedit_complete.c
+	mgmt/mem_view.c
 	mgmt/mgmt.c
 	mgmt/shell.c
 	mgmt/shell_commands.c

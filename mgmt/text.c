@@ -26,6 +26,21 @@ struct text text_size(uint64_t bytes)
 	return text;
 }
 
+struct text text_short_size(uint64_t bytes)
+{
+	static const char units[] = "KMGT";
+	uint64_t number = bytes >> 10;
+	struct text text;
+	size_t unit = 0;
+
+	while (number > 9999 && unit + 2 < sizeof(units)) {
+		number >>= 10;
+		unit++;
+	}
+	snprintf(text.chars, sizeof(text.chars), "%llu%c", (unsigned long long)number, units[unit]);
+	return text;
+}
+
 struct text text_duration(uint64_t ns)
 {
 	uint64_t seconds = ns / NS_PER_SEC;

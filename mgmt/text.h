@@ -16,6 +16,8 @@ struct text {
 
 /* "256 MiB": three digits at least, where the unit has them. */
 struct text text_size(uint64_t bytes);
+/* Four digits and a unit at most: "1024K", "9999M". */
+struct text text_short_size(uint64_t bytes);
 /* "0:03:12", "3d 04:00:59" */
 struct text text_duration(uint64_t ns);
 /* "65.8%"; of nothing: "0.0%" */

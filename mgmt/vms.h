@@ -9,6 +9,7 @@
 #include "devices/virtio/console.h"
 #include "mgmt/config.h"
 #include "mgmt/console.h"
+#include "mgmt/mem_history.h"
 #include "vcpu/vm.h"
 
 struct platform;
@@ -85,6 +86,7 @@ struct managed_vm {
 	unsigned int quick_resets; /* in a row, by the guest, soon after its start */
 	uint64_t restart_ns;       /* it starts again then; 0: not waiting */
 	struct vm_sample sample;
+	struct mem_history memory_history;
 };
 
 /* The VMs of the configuration, which stays. -ENOMEM. */

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "mgmt/mem_view.h"
+
+#include "host/clock.h"
+#include "host/memory.h"
+#include "mgmt/vms.h"
+#include "vcpu/balloon_port.h"
+
+static struct mem_machine_history history;
+static uint64_t due_ns;
+
+static uint64_t load(const uint64_t *value)
+{
+	return __atomic_load_n(value, __ATOMIC_RELAXED);
+}
+
+/* What is known without asking the economy. */
+void mem_view_machine(struct memory_view *view)
+{
+	struct memory_stats stats;
+
+	frame_get_stats(&stats);
+	*view = (struct memory_view){
+		.free_pages = stats.frames[FRAME_FREE],
+		.private_pages = stats.frames[FRAME_GUEST],
+		.store_pages = stats.frames[FRAME_STORE],
+		.overhead_pages = stats.frames[FRAME_VM],
+	};
+	view->total_pages = view->free_pages + view->private_pages + view->store_pages +
+		view->overhead_pages;
+	view->state = policy_state_next(&policy_settings, POLICY_HIGH, view->free_pages,
+		view->total_pages);
+	for (size_t i = 0; i < vms_count(); i++) {
+		struct vm_memory_view vm;
+
+		mem_view_vm(vms_at(i), &vm);
+		view->ballooned_pages += vm.balloon_pages;
+	}
+}
+
+static void view_balloon(const struct vm_balloon *balloon, struct vm_memory_view *view)
+{
+	view->has_balloon = __atomic_load_n(&balloon->live, __ATOMIC_RELAXED);
+	view->balloon_target_pages = load(&balloon->target_pages);
+	view->balloon_pages = load(&balloon->actual_pages);
+}
+
+void mem_view_vm(const struct managed_vm *managed, struct vm_memory_view *view)
+{
+	const struct vm_config *config = managed->config;
+
+	*view = (struct vm_memory_view){
+		.memory_pages = config->memory_bytes / PAGE_SIZE,
+		.max_pages = config_max_memory(config) / PAGE_SIZE,
+		.min_pages = config_min_memory(config) / PAGE_SIZE,
+		.shares = config_shares(config),
+	};
+	view->entitled_pages = view->target_pages = view->memory_pages;
+	if (!managed_is_running(managed))
+		return;
+	view->resident_pages = load(&managed->vm->memory.resident_pages);
+	view->active_pages = view->resident_pages;
+	view->price = policy_price(&policy_settings, view->shares, view->resident_pages,
+		view->active_pages);
+	if (managed->vm->balloon)
+		view_balloon(managed->vm->balloon, view);
+}
+
+/* --- History --- */
+
+static uint32_t slot_value(uint64_t pages)
+{
+	return (uint32_t)MIN(pages, UINT32_MAX);
+}
+
+static void sample_vm(struct managed_vm *managed, unsigned int slot)
+{
+	struct mem_history *past = &managed->memory_history;
+	struct vm_memory_view view = { 0 };
+
+	if (managed_is_running(managed))
+		mem_view_vm(managed, &view);
+	past->resident_pages[slot] = slot_value(view.resident_pages);
+	past->active_pages[slot] = slot_value(view.active_pages);
+	past->target_pages[slot] = slot_value(view.target_pages);
+}
+
+static void sample(void)
+{
+	unsigned int slot = history.samples++ % MEM_HISTORY_SLOTS;
+	struct memory_view view;
+
+	mem_view_machine(&view);
+	history.free_pages[slot] = slot_value(view.free_pages);
+	for (size_t i = 0; i < vms_count(); i++)
+		sample_vm(vms_at(i), slot);
+}
+
+const struct mem_machine_history *mem_machine_history(void)
+{
+	return &history;
+}
+
+uint64_t mem_history_poll(void)
+{
+	uint64_t now = clock_now_ns();
+
+	if (now >= due_ns) {
+		sample();
+		/* Steps that were missed are left out: no sample is taken twice. */
+		due_ns = now - now % MEM_HISTORY_PERIOD_NS + MEM_HISTORY_PERIOD_NS;
+	}
+	return due_ns;
+}
