@@ -128,8 +128,10 @@ static bool same_family(const struct shell_table *table, const struct shell_comm
 static const struct shell_command *find_member(const struct shell_table *table,
 	const struct shell_command *family, size_t depth, const char *word)
 {
+	if (depth == SHELL_COMMAND_WORDS)
+		return NULL;
 	for (const struct shell_command *at = family; same_family(table, at, family, depth); at++)
-		if (strcmp(at->word[depth], word) == 0)
+		if (at->word[depth] && strcmp(at->word[depth], word) == 0)
 			return at;
 	return NULL;
 }
@@ -176,10 +178,12 @@ static const struct shell_command *find_command(const struct shell_table *table,
 
 	if (!family)
 		unknown_command(table, words->at[0], error);
-	for (*used = 1; family && needs_word(family, *used); ++*used) {
+	for (*used = 1; family; ++*used) {
 		const char *word = *used < words->count ? words->at[*used] : NULL;
 
 		member = word ? find_member(table, family, *used, word) : NULL;
+		if (!member && !needs_word(family, *used))
+			break;
 		if (!member)
 			unknown_member(table, family, *used, word, error);
 		family = member;
@@ -434,14 +438,16 @@ static const char *vm_name(size_t index)
 static const char *command_word(const struct shell_table *table, const char *const *before,
 	size_t depth, size_t index)
 {
-	const struct shell_command *family = table->commands;
+	const struct shell_command *family = table->commands, *at;
 
 	for (size_t i = 0; i < depth && family; i++)
 		family = i == 0 ? find_family(table, before[0]) :
-			needs_word(family, i) ? find_member(table, family, i, before[i]) : NULL;
-	if (!family || !needs_word(family, depth))
+			find_member(table, family, i, before[i]);
+	if (!family || depth == SHELL_COMMAND_WORDS)
 		return NULL;
-	return same_family(table, family + index, family, depth) ? family[index].word[depth] : NULL;
+	/* Behind a command that needs no more words there may be longer ones. */
+	at = family + index + (needs_word(family, depth) ? 0 : 1);
+	return same_family(table, at, family, depth) ? at->word[depth] : NULL;
 }
 
 static const char *argument_word(const struct shell_table *table, const struct words *words,
@@ -500,7 +506,7 @@ const char *shell_candidate(const struct shell_table *table, const char *line, s
 	const struct shell_command *command;
 	const char *word;
 	struct words words;
-	size_t used;
+	size_t used, own = 0;
 
 	start = MIN(start, sizeof(before) - 1);
 	memcpy(before, line, start);
@@ -512,6 +518,9 @@ const char *shell_candidate(const struct shell_table *table, const char *line, s
 	command = find_command(table, &words, &used, &error);
 	if (!command)
 		return NULL;
+	/* What it takes comes after its longer forms. */
+	while (own < index && command_word(table, words.at, words.count, own))
+		own++;
 	return argument_word(table, &words, argument_at(command, words.count - used), used,
-		line + start, index);
+		line + start, index - own);
 }

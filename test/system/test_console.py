@@ -12,7 +12,8 @@ PROMPT = r"^ballast> "
 LEAVE = "\x1dd"  # Ctrl-] d
 COMMANDS = ("vm list", "vm show", "vm create", "vm set", "vm start", "vm stop", "vm reset", "vm pause", "vm resume",
             "vm destroy", "vm console", "vm disk list", "vm disk add", "vm disk commit", "vm disk discard", "vm net list",
-            "vm net add", "disk list", "net list", "mem", "cpu", "top", "log", "trace", "poweroff", "reboot", "help")
+            "vm net add", "disk list", "net list", "mem", "mem graph", "mem policy", "cpu", "top", "log", "trace", "poweroff",
+            "reboot", "help")
 
 
 def says(machine, line, *patterns, timeout_s=30):
@@ -63,6 +64,9 @@ def commands(machine):
     says(machine, "vm list", r"^linux\b", r"^broken\b", r"^other\b")
     says(machine, "vm show linux", r"memory +256")
     says(machine, "mem", r"\d", r"free")
+    says(machine, "mem linux", r"256 MiB guaranteed, 2560 shares", r"it is not started")
+    says(machine, "mem policy tax=60", r"tax +60%", r"low +1%")
+    says(machine, "mem policy tax=75 soft=7%", r"must be less each")
     says(machine, "cpu", r"TSC|MHz", r"SVM|VMX")
     says(machine, "log", r"\w")
     says(machine, "frobnicate", "frobnicate")
@@ -289,7 +293,10 @@ def creation_mistakes(machine):
 
 def changed_and_paused(machine):
     says(machine, "vm set second weight=300 cpus=0", r"^vm second has weight 300, cap 90%, cpus 0$")
-    says(machine, "vm set second memory=64M", r"runs: only weight, cap and cpus")
+    says(machine, "vm set second vcpus=2", r"runs: only weight, cap, cpus, memory, min and shares")
+    says(machine, "vm set second min=50% shares=high", r"memory 24 MiB, 12 MiB guaranteed, 480 shares")
+    says(machine, "vm set second memory=25M", r"it can have no more")
+    says(machine, "mem second", r"in use +\d+ .iB", r"shares for a MiB")
     says(machine, "vm show second", r"weight 300, cap 90%, cpus 0$", r"vcpu time +\d+\.\d+ s run, \d+\.\d+ s stolen",
          r"vcpu 0 ")
     told(machine, "vm pause second", r"^vm second: paused")

@@ -82,6 +82,8 @@ HANDLER(cmd_vm_net_add)
 HANDLER(cmd_trace)
 HANDLER(cmd_top)
 HANDLER(cmd_mem)
+HANDLER(cmd_mem_graph)
+HANDLER(cmd_mem_policy)
 HANDLER(cmd_cpu)
 HANDLER(cmd_mitigation)
 HANDLER(cmd_log)
@@ -109,6 +111,11 @@ struct net_switch *net_at(size_t index)
 const char *net_name(const struct net_switch *net)
 {
 	return (const char *)net;
+}
+
+const char *shell_policy(size_t index)
+{
+	return index == 0 ? "tax=" : NULL;
 }
 
 static char printed[16384];
@@ -294,6 +301,28 @@ static void disks_and_networks_have_three_words(void **state)
 		" meant; there are: debian, debug, win");
 }
 
+/* A command's own argument, or one more word of a longer command. */
+static void mem_takes_words_and_vms(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("mem"), 0);
+	assert_ptr_equal(call.command->run, cmd_mem);
+	assert_null(call.vm);
+	assert_int_equal(parse("mem win"), 0);
+	assert_ptr_equal(call.command->run, cmd_mem);
+	assert_ptr_equal(call.vm, &all[2]);
+	assert_int_equal(parse("mem graph 5"), 0);
+	assert_ptr_equal(call.command->run, cmd_mem_graph);
+	assert_int_equal(call.number, 5);
+	assert_int_equal(parse("mem policy"), 0);
+	assert_ptr_equal(call.command->run, cmd_mem_policy);
+	assert_string_equal(call.rest, "");
+	assert_int_equal(parse("mem policy tax=5 step=7"), 0);
+	assert_string_equal(call.rest, "tax=5 step=7");
+	assert_error("mem wni", "mem: no VM is called 'wni', perhaps 'win' is meant; there are: debian, debug, win");
+	assert_error("mem win win", "mem: 'win' is a word too many; it is: mem [NAME]");
+}
+
 /* All candidates after `line`, joined by blanks. */
 static const char *offered(const char *line)
 {
@@ -331,7 +360,10 @@ static void tab_offers_what_may_follow(void **state)
 	assert_string_equal(offered("vm disk add win nvme0, "), "nvme0 ");
 	assert_string_equal(offered("vm net add win "), "lan0 ");
 	assert_string_equal(offered("vm console win "), "com1 hvc0 ");
-	assert_string_equal(offered("help mem "), "");
+	assert_string_equal(offered("help mem "), "graph policy ");
+	assert_string_equal(offered("mem "), "graph policy debian debug win ");
+	assert_string_equal(offered("mem win "), "");
+	assert_string_equal(offered("mem policy "), "tax= ");
 	assert_string_equal(offered("nothing "), "");
 	assert_string_equal(offered("a b c d e f g h i j "), "");
 }
@@ -502,6 +534,7 @@ int main(void)
 		cmocka_unit_test_setup(any_line_fits_the_sentence, setup),
 		cmocka_unit_test_setup(tab_offers_what_may_follow, setup),
 		cmocka_unit_test_setup(disks_and_networks_have_three_words, setup),
+		cmocka_unit_test_setup(mem_takes_words_and_vms, setup),
 		cmocka_unit_test_setup(settings_are_the_rest_of_the_line, setup),
 		cmocka_unit_test_setup(tab_offers_settings, setup),
 		cmocka_unit_test_setup(help_fits_the_screen, setup),
