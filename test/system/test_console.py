@@ -323,6 +323,11 @@ def watched(machine):
     machine.expect(r"second +running", 60)
     machine.send("xq")
     machine.expect(PROMPT, 60)
+    machine.send_line("mem graph 3")
+    match = machine.expect(r"Free: \d+ .iB of \d+ .iB, the state is \w+.*now *second: # \d+ .iB active, : \d+ .iB in use,"
+                           r".*1 VMs run; q ends", 60)
+    suite.check("\n" not in match.group(0), f"mem graph is torn:\n{match.group(0)}")
+    machine.expect(PROMPT, 60)
     says(machine, "cpu", r"^ +cpu 0 .*load \d+%")
 
 
