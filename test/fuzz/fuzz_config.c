@@ -69,6 +69,10 @@ static void check_startable(const struct vm_config *vm)
 {
 	assert(vm->memory_bytes >= CONFIG_MIN_MEMORY && vm->memory_bytes <= CONFIG_MAX_MEMORY);
 	assert(IS_ALIGNED(vm->memory_bytes, PAGE_SIZE));
+	assert(config_min_memory(vm) <= vm->memory_bytes && IS_ALIGNED(config_min_memory(vm), PAGE_SIZE));
+	assert(config_max_memory(vm) >= vm->memory_bytes && config_max_memory(vm) <= CONFIG_MAX_MEMORY);
+	assert(config_shares(vm) >= 1 && config_shares(vm) <= CONFIG_MAX_SHARES);
+	assert(memchr(vm->group, 0, sizeof(vm->group)));
 	assert(vm->vcpus >= 1 && vm->vcpus <= CONFIG_MAX_VCPUS);
 	assert(vm->boot <= CONFIG_BOOT_PVH);
 	assert(vm->sched.weight >= 1 && vm->sched.weight <= SCHED_WEIGHT_MAX);
