@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* mem: the machine's memory, who has it, and one VM's part of it. */
+#include "balloon/swap.h"
 #include "host/clock.h"
 #include "host/machine.h"
 #include "host/memory.h"
@@ -47,6 +48,21 @@ static void show_ballast(const struct memory_stats *stats)
 	mem_row("Ballast's data about the VMs", stats->frames[FRAME_VM] * PAGE_SIZE);
 }
 
+static void show_swap(void)
+{
+	struct swap_stats stats;
+	char what[48];
+
+	swap_get_stats(&stats);
+	if (!stats.device)
+		return;
+	snprintf(what, sizeof(what), "guests' memory on disk %s", stats.device);
+	mem_row(what, (stats.used - stats.bad) * PAGE_SIZE);
+	mem_row("  which has room for", (stats.slots - stats.bad) * PAGE_SIZE);
+	if (stats.failing)
+		console_print("  it fails: nothing more is written to it\n");
+}
+
 static void show_guests(const struct memory_stats *stats, const struct memory_view *view)
 {
 	mem_row("guests' memory in use", stats->frames[FRAME_GUEST] * PAGE_SIZE);
@@ -55,7 +71,7 @@ static void show_guests(const struct memory_stats *stats, const struct memory_vi
 	mem_row_if("  pages of zeroes that take no memory", view->zero_pages);
 	mem_row("guests' memory, compressed", stats->frames[FRAME_STORE] * PAGE_SIZE);
 	mem_row_if("  before that it took", view->compressed_pages);
-	mem_row_if("guests' memory on disk", view->swapped_pages);
+	show_swap();
 	mem_row_if("in the guests' balloons", view->ballooned_pages);
 }
 

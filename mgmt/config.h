@@ -36,6 +36,7 @@
  *	mitigations = auto              # off; or those that are on: ibpb, ibrs, rsb, verw, l1d
  *	smt = auto                      # on, off: guests on sibling threads
  *	memory-tax = 75%                # on idle memory: 0% to 99%
+ *	swap = nvme0p2                  # a disk for guests' memory; , erase; , limit=SIZE
  *
  * `#` or `;` after a blank begins a comment. A value in "..." or '...' is taken as it stands
  * between the quotes; nothing but a comment may follow, except after the quoted path of a module. A
@@ -166,11 +167,18 @@ struct vm_config {
 
 enum config_smt { CONFIG_SMT_AUTO, CONFIG_SMT_ON, CONFIG_SMT_OFF };
 
+struct config_swap {
+	const char *disk;            /* of the machine, or a partition; NULL: there is no swap */
+	bool erase;                  /* whatever is on it is not needed */
+	uint64_t limit_bytes;        /* that are used of it; 0: what is good for the machine */
+};
+
 /* What [ballast] says. */
 struct ballast_config {
 	enum mitigation_mode mitigations[MITIGATIONS];
 	enum config_smt smt;                 /* guests on sibling threads */
 	uint32_t memory_tax_percent;         /* on guests' idle memory */
+	struct config_swap swap;
 	const char *loads[CONFIG_MAX_LOADS]; /* normalised paths */
 	size_t load_count;
 };

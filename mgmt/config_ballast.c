@@ -80,6 +80,7 @@ static const struct config_key keys[] = {
 	{ .name = "mitigations", .set = set_mitigations },
 	{ .name = "smt", .set = set_smt },
 	{ .name = "memory-tax", .set = set_memory_tax },
+	{ .name = "swap", .set = config_set_swap },
 };
 _Static_assert(ARRAY_SIZE(keys) <= CONFIG_MAX_KEYS, "each has its line");
 

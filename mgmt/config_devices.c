@@ -168,6 +168,39 @@ void config_set_disk(struct config_parser *p, const char *key, struct span raw)
 		p->vm->disks[p->vm->disk_count++] = disk;
 }
 
+/* --- Swap --- */
+
+static void set_swap_limit(struct config_parser *p, void *device, struct span value)
+{
+	struct config_swap *swap = device;
+
+	config_check_size(p, "limit", value, &swap->limit_bytes);
+}
+
+enum { SWAP_ERASE, SWAP_LIMIT };
+static const struct options swap_options = {
+	"swap", "erase or limit=SIZE",
+	{ [SWAP_ERASE] = { "erase", NULL }, [SWAP_LIMIT] = { "limit", set_swap_limit } }, 2
+};
+
+void config_set_swap(struct config_parser *p, const char *key, struct span raw)
+{
+	struct config_swap *swap = &p->out->ballast.swap;
+	struct span value, disk = { "", 0 };
+	char word[CONFIG_WORD_BYTES];
+
+	if (!config_take_value(p, key, raw, &value))
+		return;
+	config_next_item(&value, &disk);
+	if (!is_disk_name(disk)) {
+		config_diagnose(p, "%s '%s' is no disk; expected one of the machine, such as"
+			" nvme0p2", key, config_show(disk, word));
+		return;
+	}
+	*swap = (struct config_swap){ .disk = config_keep(p, disk) };
+	swap->erase = parse_options(p, &swap_options, swap, value) & BIT(SWAP_ERASE);
+}
+
 /* --- Networks --- */
 
 static int hex_digit(char c)

@@ -2,6 +2,7 @@
 /* The boot CPU's loop, and the beginning and the end of it. */
 #include "mgmt/mgmt.h"
 
+#include "balloon/swap.h"
 #include "host/block/block.h"
 #include "host/clock.h"
 #include "host/log.h"
@@ -25,6 +26,9 @@
 
 /* A vCPU leaves its guest at once when asked; should one not, the machine ends all the same. */
 #define END_LIMIT_NS (2 * NS_PER_SEC)
+
+/* More swap than this only costs memory, for its records. */
+#define SWAP_PER_RAM 4
 
 static struct config *config;
 static struct timer wake_timer;
@@ -192,6 +196,18 @@ static void wake_at(uint64_t ns)
 	wake_ns = ns;
 }
 
+/* Guests can do without; what is wrong is in the log. */
+static void open_swap(void)
+{
+	const struct config_swap *wanted = &config->ballast.swap;
+	uint64_t most = wanted->limit_bytes;
+
+	if (!most)
+		most = SWAP_PER_RAM * machine.ram_bytes;
+	if (wanted->disk && swap_open(wanted->disk, wanted->erase, most))
+		log_line("guests' memory is not swapped");
+}
+
 void mgmt_main(void)
 {
 	timer_init(&wake_timer, wake);
@@ -205,6 +221,7 @@ void mgmt_main(void)
 	apply_smt();
 	policy_settings.tax_percent = config->ballast.memory_tax_percent;
 	nets_plug_nics(config);
+	open_swap();
 	if (vms_init(config))
 		panic("no memory for the list of VMs");
 	vms_autostart();

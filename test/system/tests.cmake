@@ -149,6 +149,7 @@ ballast_system_test(wakes-smp bochs-vmx)
 # The machine's own disks behind guests' ones.
 ballast_system_test(disks qemu-svm)
 ballast_system_test(disk-errors qemu-svm)
+ballast_system_test(swap qemu-svm)
 ballast_system_test(disks-4k qemu-svm LONG)
 ballast_system_test(disks-long qemu-svm LONG TIMEOUT 1800)
 ballast_system_test(disk-errors-many qemu-svm LONG)

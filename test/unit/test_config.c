@@ -194,6 +194,41 @@ static void mitigations_are_chosen(void **state)
 	assert_int_equal(modes[MITIGATION_RSB], MITIGATION_ON);
 }
 
+static void swap_is_a_disk(void **state)
+{
+	static const struct {
+		const char *text, *diagnostic;
+	} cases[] = {
+		{ "swap = /images/swap",
+		  "swap '/images/swap' is no disk; expected one of the machine, such as nvme0p2" },
+		{ "swap = , erase", "swap '' is no disk; expected one of the machine, such as nvme0p2" },
+		{ "swap = nvme0p2, eraser", "swap: the option 'eraser' is not known; did you mean 'erase'?" },
+	};
+	const struct config_swap *swap = &config.ballast.swap;
+
+	(void)state;
+	parse("[ballast]\nsmt = auto\n");
+	assert_null(swap->disk);
+	parse("[ballast]\nswap = nvme0p2\n");
+	assert_int_equal(config.diagnostic_count, 0);
+	assert_string_equal(swap->disk, "nvme0p2");
+	assert_false(swap->erase);
+	assert_int_equal(swap->limit_bytes, 0);
+	parse("[ballast]\nswap = sata1, limit=2G, erase\n");
+	assert_int_equal(config.diagnostic_count, 0);
+	assert_string_equal(swap->disk, "sata1");
+	assert_true(swap->erase);
+	assert_int_equal(swap->limit_bytes, GIB(2));
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char text[100];
+
+		snprintf(text, sizeof(text), "[ballast]\n%s\n", cases[i].text);
+		parse(text);
+		assert_int_equal(config.diagnostic_count, 1);
+		assert_string_equal(config.diagnostics[0].text + strlen("ballast.conf:2: "), cases[i].diagnostic);
+	}
+}
+
 static void files_may_be_loaded_for_no_vm(void **state)
 {
 	char text[CONFIG_MAX_LOADS * 20 + 100] = "[ballast]\nload = /a\nload='b c'\n";
@@ -591,6 +626,7 @@ int main(void)
 		cmocka_unit_test(shares_of_the_machine),
 		cmocka_unit_test(frequencies_of_tscs),
 		cmocka_unit_test(mitigations_are_chosen),
+		cmocka_unit_test(swap_is_a_disk),
 		cmocka_unit_test(files_may_be_loaded_for_no_vm),
 		cmocka_unit_test(sizes_are_powers_of_1024),
 		cmocka_unit_test(a_mistake_costs_only_its_vm),

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "balloon/swap.h"
 #include "host/machine.h"
 #include "host/memory.h"
 #include "mgmt/commands.h"
@@ -72,6 +73,13 @@ void frame_get_stats(struct memory_stats *stats)
 	stats->frames[FRAME_GUEST] = used;
 	stats->frames[FRAME_FREE] = MIB(TOTAL_MIB - 8) / PAGE_SIZE - used;
 	stats->largest_free_order = 9;
+}
+
+static struct swap_stats swap_stats;
+
+void swap_get_stats(struct swap_stats *stats)
+{
+	*stats = swap_stats;
 }
 
 static char printed[16384];
@@ -172,6 +180,21 @@ static void test_mem_lists_machine_and_guests(void **state)
 	assert_null(strstr(text, "before that it took"));
 	all[0].vm.state = all[1].vm.state = VM_STOPPED;
 	assert_null(strstr(said(cmd_mem, NULL, NULL), "NAME"));
+}
+
+static void test_mem_tells_of_swap(void **state)
+{
+	const char *text;
+
+	(void)state;
+	assert_null(strstr(said(cmd_mem, NULL, NULL), "on disk"));
+	swap_stats = (struct swap_stats){ .device = "nvme0p2", .slots = 1024, .used = 768, .bad = 256,
+		.failing = true };
+	text = said(cmd_mem, NULL, NULL);
+	swap_stats.device = NULL;
+	assert_has(text, "  guests' memory on disk nvme0p2                   2 MiB\n");
+	assert_has(text, "    which has room for                             3 MiB\n");
+	assert_has(text, "  it fails: nothing more is written to it\n");
 }
 
 static void test_mem_of_one_tells_all(void **state)
@@ -313,6 +336,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_mem_lists_machine_and_guests, setup),
+		cmocka_unit_test_setup(test_mem_tells_of_swap, setup),
 		cmocka_unit_test_setup(test_mem_of_one_tells_all, setup),
 		cmocka_unit_test_setup(test_policy_is_shown_and_set, setup),
 		cmocka_unit_test_setup(test_policy_refuses_what_cannot_be, setup),
