@@ -60,3 +60,5 @@ ballast_tsan(console SECONDS 5 SOURCES test/tsan/tsan_console.c host/log.c ${CON
 ballast_tsan(net SECONDS 5 SOURCES test/tsan/tsan_net.c host/net/checksum.c host/net/learn.c host/net/offload.c
 	host/net/packet.c host/net/port.c host/net/switch.c)
 ballast_tsan(disk SECONDS 5 SOURCES test/tsan/tsan_disk.c host/block/disk_queue.c)
+ballast_tsan(memory SECONDS 5 SOURCES test/tsan/tsan_memory.c balloon/store.c balloon/swap.c balloon/swap_open.c
+	balloon/swap_slots.c lib/chacha20.c lib/hash.c lib/lz.c ${BLOCK_CORE_SOURCES})
