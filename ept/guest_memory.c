@@ -2,12 +2,44 @@
 /* Guest memory slots and their backing on first touch; see ept/guest_memory.h. */
 #include "ept/guest_memory.h"
 
+#include "ept/guest_pages.h"
 #include "lib/string.h"
+
+static uint8_t zeroes[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+
+static uint64_t floor_frames;  /* [a] */
+static uint32_t newest_number; /* [a] */
+
+void guest_memory_set_floor(uint64_t frames)
+{
+	__atomic_store_n(&floor_frames, frames, __ATOMIC_RELAXED);
+}
+
+hpa_t page_zero_frame(void)
+{
+	return host_phys(zeroes);
+}
+
+bool page_is_zero_frame(hpa_t frame)
+{
+	return frame == host_phys(zeroes);
+}
 
 int guest_memory_init(struct guest_memory *memory, const struct s2_format *format)
 {
+	struct guest_limbo *limbo = &memory->limbo;
+
 	memset(memory, 0, sizeof(*memory));
-	return s2_init(&memory->s2, format);
+	memory->number = __atomic_add_fetch(&newest_number, 1, __ATOMIC_RELAXED);
+	limbo->filling = heap_alloc(2 * LIMBO_ENTRIES * sizeof(uint64_t), FRAME_VM);
+	if (!limbo->filling)
+		return -ENOMEM;
+	limbo->waiting = limbo->filling + LIMBO_ENTRIES;
+	if (s2_init(&memory->s2, format)) {
+		heap_free(limbo->filling);
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 int guest_memory_add(struct guest_memory *memory, gpa_t start, uint64_t bytes, bool read_only)
@@ -33,7 +65,7 @@ int guest_memory_add(struct guest_memory *memory, gpa_t start, uint64_t bytes, b
 	return 0;
 }
 
-static const struct memory_slot *find_slot(const struct guest_memory *memory, gpa_t gpa)
+const struct memory_slot *guest_memory_slot(const struct guest_memory *memory, gpa_t gpa)
 {
 	for (size_t i = 0; i < memory->slot_count; i++) {
 		if (gpa - memory->slots[i].start < memory->slots[i].bytes)
@@ -44,20 +76,58 @@ static const struct memory_slot *find_slot(const struct guest_memory *memory, gp
 
 bool guest_memory_is_ram(const struct guest_memory *memory, gpa_t gpa)
 {
-	return find_slot(memory, gpa) != NULL;
+	return guest_memory_slot(memory, gpa) != NULL;
+}
+
+/* ---- giving back ---- */
+
+void limbo_free(uint64_t entry)
+{
+	hpa_t frame = entry & ~(uint64_t)PAGE_MASK;
+
+	if (entry & LIMBO_DROP)
+		frame_drop(frame);
+	else
+		frame_free(frame, entry & LIMBO_ORDER);
 }
 
 static void free_leaf(gpa_t gpa, const struct s2_mapping *mapping, void *arg)
 {
-	(void)gpa;
-	(void)arg;
-	frame_free(mapping->hpa, mapping->order);
+	if (page_is_zero_frame(mapping->hpa))
+		return;
+	if (page_is_borrowed(guest_memory_slot(arg, gpa), mapping))
+		frame_drop(mapping->hpa);
+	else
+		frame_free(mapping->hpa, mapping->order);
 }
 
+static void free_number(gpa_t gpa, uint64_t number, void *arg)
+{
+	struct guest_memory *memory = arg;
+
+	(void)gpa;
+	if (number_kind(number) == NUMBER_LEAVING)
+		frame_free(number_payload(number) << PAGE_SHIFT, FRAME_ORDER_4K);
+	else
+		memory->keeper->forget(number_kind(number), number_payload(number));
+}
+
+/* No vCPU runs, no I/O is under way: limbo is over as well. */
 static void free_backing(struct guest_memory *memory)
 {
-	s2_for_each(&memory->s2, free_leaf, NULL);
-	memory->resident_pages = 0;
+	const struct s2_visitor visitor = { free_leaf, free_number, memory };
+	struct guest_limbo *limbo = &memory->limbo;
+
+	s2_for_each(&memory->s2, &visitor);
+	for (unsigned int i = 0; i < limbo->filling_count; i++)
+		limbo_free(limbo->filling[i]);
+	for (unsigned int i = 0; i < limbo->waiting_count; i++)
+		limbo_free(limbo->waiting[i]);
+	limbo->filling_count = limbo->waiting_count = 0;
+	limbo->state = LIMBO_IDLE;
+	memory->resident_pages = memory->leaving_pages = 0;
+	memory->zero_pages = memory->shared_pages = 0;
+	memset(memory->kept_pages, 0, sizeof(memory->kept_pages));
 	memory->generation++;
 }
 
@@ -73,7 +143,11 @@ void guest_memory_destroy(struct guest_memory *memory)
 {
 	free_backing(memory);
 	s2_destroy(&memory->s2);
+	/* Both halves are one piece; they change places. */
+	heap_free(MIN(memory->limbo.filling, memory->limbo.waiting));
 }
+
+/* ---- having pages ---- */
 
 /* Does the naturally aligned block of this order around gpa lie inside the slot? */
 static bool block_fits(const struct memory_slot *slot, gpa_t gpa, unsigned int order)
@@ -84,21 +158,58 @@ static bool block_fits(const struct memory_slot *slot, gpa_t gpa, unsigned int o
 	return start >= slot->start && start + bytes <= slot->start + slot->bytes;
 }
 
-static int populate_order(
-	struct guest_memory *memory, const struct memory_slot *slot, gpa_t gpa, unsigned int order)
+/* What is needed, and by whom. */
+struct need {
+	struct guest_memory *memory;
+	const struct memory_slot *slot;
+	gpa_t gpa;
+	uint64_t access;
+	bool urgent; /* by Ballast itself, which cannot wait */
+};
+
+static hpa_t take_frames(const struct need *need, unsigned int order)
 {
-	gpa_t start = ROUND_DOWN(gpa, PAGE_SIZE << order);
-	uint64_t access = slot->read_only ? S2_READ | S2_EXEC : S2_ALL;
-	hpa_t frame = frame_alloc_zeroed(order, FRAME_GUEST);
+	struct guest_memory *memory = need->memory;
+	hpa_t frames;
+
+	if (!need->urgent && (__atomic_load_n(&memory->must_wait, __ATOMIC_RELAXED) ||
+		frame_free_count() < BIT(order) + __atomic_load_n(&floor_frames, __ATOMIC_RELAXED)))
+		return HPA_NONE;
+	frames = frame_alloc(order, FRAME_GUEST);
+	if (frames != HPA_NONE)
+		frame_set_owner(frames, memory->number,
+			ROUND_DOWN(need->gpa, PAGE_SIZE << order) >> PAGE_SHIFT);
+	return frames;
+}
+
+static hpa_t take_zeroed(const struct need *need, unsigned int order)
+{
+	hpa_t frames = take_frames(need, order);
+
+	if (frames != HPA_NONE)
+		page_zero(host_ptr(frames), PAGE_SIZE << order);
+	return frames;
+}
+
+static void count_fault(struct guest_memory *memory, unsigned int order)
+{
+	memory->resident_pages += BIT(order);
+	memory->faults++;
+}
+
+static int populate_order(const struct need *need, unsigned int order)
+{
+	gpa_t start = ROUND_DOWN(need->gpa, PAGE_SIZE << order);
+	hpa_t frame = take_zeroed(need, order);
 	int error;
 
 	if (frame == HPA_NONE)
 		return -ENOMEM;
-	error = s2_map(&memory->s2, start, frame, order, access);
+	error = s2_map(&need->memory->s2, start, frame, order, slot_access(need->slot));
 	if (error)
 		frame_free(frame, order);
 	else
-		memory->resident_pages += BIT(order);
+		count_fault(need->memory, order);
 	return error;
 }
 
@@ -108,74 +219,190 @@ static int populate_order(
  */
 #define SMALL_ORDER 4
 
-/* A block of small leaves around gpa; all of it is in the slot and none of it is mapped. */
-static int populate_small(
-	struct guest_memory *memory, const struct memory_slot *slot, gpa_t gpa)
+/* A block of small leaves around gpa; all of it is in the slot, and nothing is known of it. */
+static int populate_small(const struct need *need)
 {
-	gpa_t start = ROUND_DOWN(gpa, PAGE_SIZE << SMALL_ORDER);
-	uint64_t access = slot->read_only ? S2_READ | S2_EXEC : S2_ALL;
+	struct s2 *s2 = &need->memory->s2;
+	gpa_t start = ROUND_DOWN(need->gpa, PAGE_SIZE << SMALL_ORDER);
 	struct s2_mapping mapping;
 	hpa_t frames;
 
 	for (uint64_t page = 0; page < BIT(SMALL_ORDER); page++) {
-		if (s2_lookup(&memory->s2, start + page * PAGE_SIZE, &mapping))
+		gpa_t gpa = start + page * PAGE_SIZE;
+
+		if (s2_lookup(s2, gpa, &mapping) || s2_number(s2, gpa))
 			return -EEXIST;
 	}
-	frames = frame_alloc_zeroed(SMALL_ORDER, FRAME_GUEST);
+	frames = take_zeroed(need, SMALL_ORDER);
 	if (frames == HPA_NONE)
 		return -ENOMEM;
 	for (uint64_t page = 0; page < BIT(SMALL_ORDER); page++) {
-		hpa_t frame = frames + page * PAGE_SIZE;
-
 		/* The first may want a table, the others find it: what fails, fails at once. */
-		if (s2_map(&memory->s2, start + page * PAGE_SIZE, frame, FRAME_ORDER_4K, access)) {
+		if (s2_map(s2, start + page * PAGE_SIZE, frames + page * PAGE_SIZE, FRAME_ORDER_4K,
+			    slot_access(need->slot))) {
 			frame_free(frames, SMALL_ORDER);
 			return -ENOMEM;
 		}
 	}
-	memory->resident_pages += BIT(SMALL_ORDER);
+	count_fault(need->memory, SMALL_ORDER);
 	return 0;
 }
 
 /*
  * Back the page at gpa: 2 MiB where it fits and the host has such a block, else a block of 4 KiB
  * pages, else the one page. (1 GiB is not tried: zeroing it would keep the CPU from its other work
- * for tens of milliseconds.) A block that is mapped in part already answers -EEXIST, and the next
- * smaller one is tried.
+ * for tens of milliseconds.) A block of which something is known already answers -EEXIST, and the
+ * next smaller one is tried.
  */
-static int populate(struct guest_memory *memory, const struct memory_slot *slot, gpa_t gpa)
+static int populate(const struct need *need)
 {
 	int error = -ENOMEM;
 
-	if (block_fits(slot, gpa, FRAME_ORDER_2M))
-		error = populate_order(memory, slot, gpa, FRAME_ORDER_2M);
-	else if (block_fits(slot, gpa, SMALL_ORDER))
-		error = populate_small(memory, slot, gpa);
-	if (error)
-		error = populate_order(memory, slot, gpa, FRAME_ORDER_4K);
-	if (error == -ENOMEM && memory->reclaim && memory->reclaim(memory, FRAME_ORDER_4K))
-		error = populate_order(memory, slot, gpa, FRAME_ORDER_4K);
+	if (!__atomic_load_n(&need->memory->by_page, __ATOMIC_RELAXED)) {
+		if (block_fits(need->slot, need->gpa, FRAME_ORDER_2M))
+			error = populate_order(need, FRAME_ORDER_2M);
+		else if (block_fits(need->slot, need->gpa, SMALL_ORDER))
+			error = populate_small(need);
+	}
+	return error ? populate_order(need, FRAME_ORDER_4K) : 0;
+}
+
+void page_rescue(struct guest_memory *memory, const struct memory_slot *slot, gpa_t gpa,
+	uint64_t number)
+{
+	/* The table is there, so this cannot fail. */
+	if (s2_set_page(&memory->s2, gpa, number_payload(number) << PAGE_SHIFT, slot_access(slot)))
+		return;
+	memory->leaving_pages--;
+	memory->rescues++;
+}
+
+static int fetch(const struct need *need, gpa_t page, uint64_t number)
+{
+	struct guest_memory *memory = need->memory;
+	enum page_keep keep = number_kind(number);
+	hpa_t frame = take_frames(need, FRAME_ORDER_4K);
+	int error;
+
+	if (frame == HPA_NONE)
+		return -ENOMEM;
+	error = memory->keeper->fetch(memory, page, keep, number_payload(number), host_ptr(frame));
+	if (!error)
+		error = s2_set_page(&memory->s2, page, frame, slot_access(need->slot));
+	if (error) {
+		frame_free(frame, FRAME_ORDER_4K);
+		return error;
+	}
+	memory->keeper->forget(keep, number_payload(number));
+	memory->kept_pages[keep]--;
+	count_fault(memory, FRAME_ORDER_4K);
+	return 0;
+}
+
+/* A write to a zero or shared page: it gets a frame of its own, with the same contents. */
+static int break_sharing(const struct need *need, gpa_t page, hpa_t from)
+{
+	struct guest_memory *memory = need->memory;
+	bool zero = page_is_zero_frame(from);
+	hpa_t frame;
+
+	/* Readers may have a pointer to it. */
+	if (!zero && memory->limbo.filling_count == LIMBO_ENTRIES)
+		return -ENOMEM;
+	frame = take_frames(need, FRAME_ORDER_4K);
+	if (frame == HPA_NONE)
+		return -ENOMEM;
+	if (zero)
+		page_zero(host_ptr(frame), PAGE_SIZE);
+	else
+		memcpy(host_ptr(frame), host_ptr(from), PAGE_SIZE);
+	if (s2_set_page(&memory->s2, page, frame, slot_access(need->slot))) {
+		frame_free(frame, FRAME_ORDER_4K);
+		return -ENOMEM;
+	}
+	if (zero)
+		memory->zero_pages--;
+	else
+		memory->shared_pages--;
+	if (!zero && limbo_add(&memory->limbo, from, LIMBO_DROP) && memory->keeper)
+		memory->keeper->needed(memory);
+	count_fault(memory, FRAME_ORDER_4K);
+	/* Other vCPUs must not go on to read what stood there. */
+	__atomic_fetch_add(&memory->generation, 1, __ATOMIC_RELEASE);
+	if (memory->flush)
+		memory->flush(memory);
+	return 0;
+}
+
+/* The page is there and allows the access: 0; -ENOMEM or -EAGAIN: not yet; -EIO: it is lost. */
+static int have_page(const struct need *need)
+{
+	struct guest_memory *memory = need->memory;
+	gpa_t page = ROUND_DOWN(need->gpa, PAGE_SIZE);
+	struct s2_mapping mapping;
+	uint64_t number;
+
+	if (s2_lookup(&memory->s2, page, &mapping)) {
+		if ((need->access & S2_WRITE) && page_is_borrowed(need->slot, &mapping))
+			return break_sharing(need, page, mapping.hpa);
+		return 0;
+	}
+	number = s2_number(&memory->s2, page);
+	if (!number)
+		return populate(need);
+	if (number_kind(number) != NUMBER_LEAVING)
+		return fetch(need, page, number);
+	page_rescue(memory, need->slot, page, number);
+	return 0;
+}
+
+/* The same; how it is mapped is stored in *mapping. */
+static int have(const struct need *need, struct s2_mapping *mapping)
+{
+	struct guest_memory *memory = need->memory;
+	int error;
+
+	spin_lock(&memory->lock);
+	error = have_page(need);
+	if (!error && !s2_lookup(&memory->s2, need->gpa, mapping))
+		error = -ENOMEM;
+	memory->waits += error && !need->urgent;
+	spin_unlock(&memory->lock);
+	if (error == -ENOMEM && memory->keeper)
+		memory->keeper->needed(memory);
 	return error;
 }
 
 enum memory_answer guest_memory_fault(struct guest_memory *memory, gpa_t gpa, uint64_t access)
 {
-	const struct memory_slot *slot = find_slot(memory, gpa);
-	enum memory_answer answer = MEMORY_MAPPED;
+	const struct memory_slot *slot = guest_memory_slot(memory, gpa);
+	struct need need = { memory, slot, gpa, access, .urgent = false };
 	struct s2_mapping mapping;
 
 	if (!slot)
 		return MEMORY_MMIO;
 	if ((access & S2_WRITE) && slot->read_only)
 		return MEMORY_DENIED;
-	spin_lock(&memory->lock);
-	if (!s2_lookup(&memory->s2, gpa, &mapping) && populate(memory, slot, gpa))
-		answer = MEMORY_EXHAUSTED;
-	spin_unlock(&memory->lock);
-	return answer;
+	switch (have(&need, &mapping)) {
+	case 0:
+		return MEMORY_MAPPED;
+	case -EIO:
+		return MEMORY_LOST;
+	default:
+		return MEMORY_WAIT;
+	}
 }
 
-void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t *bytes)
+/* Not mapped, or not for this access. */
+static __attribute__((noinline)) bool look_again(
+	struct guest_memory *memory, gpa_t gpa, uint64_t access, struct s2_mapping *mapping)
+{
+	struct need need = { memory, guest_memory_slot(memory, gpa), gpa, access, .urgent = true };
+
+	return need.slot && have(&need, mapping) == 0;
+}
+
+void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t access, uint64_t *bytes)
 {
 	struct s2_mapping mapping;
 	uint64_t block;
@@ -183,12 +410,10 @@ void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t *bytes)
 	/* The walker looks at 48 bits; an address beyond must not alias one below. */
 	if (unlikely(gpa >= GUEST_PHYSICAL_LIMIT))
 		return NULL;
-	/* Tables are never freed while the guest lives, so looking is free of the lock. */
-	if (unlikely(!s2_lookup(&memory->s2, gpa, &mapping))) {
-		if (guest_memory_fault(memory, gpa, S2_READ) != MEMORY_MAPPED ||
-			!s2_lookup(&memory->s2, gpa, &mapping))
-			return NULL;
-	}
+	/* Tables are freed after a grace period only, so looking is free of the lock. */
+	if (unlikely(!s2_lookup(&memory->s2, gpa, &mapping) || (access & ~mapping.access)) &&
+		!look_again(memory, gpa, access, &mapping))
+		return NULL;
 	if (bytes) {
 		block = PAGE_SIZE << mapping.order;
 		*bytes = block - (gpa & (block - 1));
@@ -200,7 +425,7 @@ static int copy(struct guest_memory *memory, gpa_t gpa, void *buffer, uint64_t b
 {
 	while (bytes > 0) {
 		uint64_t room;
-		void *ptr = guest_memory_ptr(memory, gpa, &room);
+		void *ptr = guest_memory_ptr(memory, gpa, write ? S2_WRITE : S2_READ, &room);
 		uint64_t now;
 
 		if (!ptr)

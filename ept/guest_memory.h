@@ -3,6 +3,15 @@
  * A guest's physical memory: slots of RAM, backed on first touch by zeroed host frames, as large
  * as slot and alignment allow. Everything outside the slots is MMIO or nothing.
  *
+ * A page of RAM is, one at a time:
+ * - untouched: it reads as zeroes, and has no frame;
+ * - private: it is mapped to a frame of its own (FRAME_GUEST), alone or in a leaf of 2 MiB;
+ * - leaving: its own frame is about to be taken away (ept/guest_reclaim.h), and a touch rescues it;
+ * - zero: it is mapped, read-only, to the one frame of zeroes;
+ * - shared: it is mapped, read-only, to a FRAME_SHARED that other pages show as well;
+ * - kept: its contents are kept elsewhere, compressed or on a disk, by the memory's keeper.
+ * A write to a zero or shared page gives it a frame of its own first, whoever writes.
+ *
  * All functions may be called on any CPU; they take the memory's own lock, below vm.lock.
  */
 #ifndef BALLAST_EPT_GUEST_MEMORY_H
@@ -21,28 +30,80 @@ struct memory_slot {
 	bool read_only; /* guest writes are denied; the hypervisor's own are not */
 };
 
+struct guest_memory;
+
+/* Kinds of kept pages: what their numbers in the tables mean. */
+enum page_keep {
+	PAGE_COMPRESSED = 1,
+	PAGE_SWAPPED = 2,
+};
+#define PAGE_HANDLE_BITS 40
+
+/* Who keeps pages and looks after memory (balloon/): the upward calls of ept/. Any CPU. */
+struct memory_keeper {
+	/*
+	 * Bring back a kept page's contents, under memory.lock. -EAGAIN: they are on the way, and
+	 * the guest waits; -EIO: they are lost.
+	 */
+	int (*fetch)(struct guest_memory *memory, gpa_t gpa, enum page_keep keep, uint64_t handle,
+		void *page);
+	/* Nobody wants these contents any more; under memory.lock. */
+	void (*forget)(enum page_keep keep, uint64_t handle);
+	/* The guest waits for a frame, or frames wait to be freed: see to it soon. */
+	void (*needed)(struct guest_memory *memory);
+};
+
+#define LIMBO_ENTRIES 512
+
+/* Frames that were taken away and may be in use still; see ept/guest_reclaim.h. */
+struct guest_limbo {
+	uint64_t *filling;          /* [lock] address, order and what is to become of them */
+	uint64_t *waiting;          /* for the grace period under way; its caller's alone */
+	unsigned int filling_count; /* [lock] */
+	unsigned int waiting_count;
+	enum { LIMBO_IDLE, LIMBO_CPUS, LIMBO_IO } state; /* likewise */
+	uint64_t ticket;            /* likewise; see host/grace.h */
+	uint32_t phase;             /* [a] the one to which I/O that begins belongs */
+	uint32_t holds[2];          /* [a] I/O under way, by phase */
+};
+
 struct guest_memory {
 	struct spinlock lock;
 	struct s2 s2;                                  /* [lock] */
 	struct memory_slot slots[GUEST_MEMORY_SLOTS];  /* [I] once the guest runs; sorted */
 	size_t slot_count;                             /* [I] likewise */
-	uint64_t resident_pages;                       /* [lock] 4 KiB frames backing the guest */
+	uint32_t number;                               /* [I] of all memories alone; not 0 */
+	uint64_t resident_pages;                       /* [lock] private and leaving ones */
+	uint64_t leaving_pages, zero_pages, shared_pages; /* [lock] */
+	uint64_t kept_pages[PAGE_SWAPPED + 1];         /* [lock] by enum page_keep */
+	uint64_t faults;                               /* [lock] pages that were given a frame */
+	uint64_t rescues;                              /* [lock] touches of leaving pages */
+	uint64_t waits;                                /* [lock] times that a vCPU had to wait */
 	uint64_t limit_pages;                          /* [I] all slots together */
 	/* [a] counts up whenever backing is taken away: pointers got before are then stale */
 	uint64_t generation;
+	bool must_wait;                                /* [a] no frames for it now */
+	bool by_page;                                  /* [a] no more at once than was touched */
+	struct guest_limbo limbo;
+	const struct memory_keeper *keeper;            /* [I] NULL: nobody */
 	/*
-	 * When memory is short: frees some and returns true to try again. The one upward call of
-	 * ept/ (balloon/ registers it); NULL means there is nothing to reclaim.
+	 * Mappings were taken away: no vCPU uses them any more when it returns. Any lock may be
+	 * held. NULL: there are no vCPUs.
 	 */
-	bool (*reclaim)(struct guest_memory *memory, unsigned int order);
+	void (*flush)(struct guest_memory *memory);    /* [I] */
 };
 
 enum memory_answer {
 	MEMORY_MAPPED,    /* RAM, populated now or by someone else meanwhile: try again */
 	MEMORY_MMIO,      /* no slot: a device, or nothing */
 	MEMORY_DENIED,    /* a write to read-only memory */
-	MEMORY_EXHAUSTED, /* RAM, but the host has no frame left */
+	MEMORY_WAIT,      /* RAM, but it cannot be had yet: try again in a while */
+	MEMORY_LOST,      /* RAM, but what was kept of it cannot be read any more */
 };
+
+/* The guest's first touches get frames only while more than so many are free: the rest is for
+ * Ballast's own accesses on behalf of guests, which cannot wait. */
+void guest_memory_set_floor(uint64_t frames);
 
 /* No slots yet; -ENOMEM. */
 int guest_memory_init(struct guest_memory *memory, const struct s2_format *format) __must_check;
@@ -59,10 +120,32 @@ enum memory_answer guest_memory_fault(struct guest_memory *memory, gpa_t gpa, ui
 
 /*
  * The host address of RAM at `gpa`, populated if need be, and in *bytes (when not NULL) how far
- * it is contiguous. NULL when it is not RAM or no frame is left. The pointer stays good until
- * `generation` changes; its contents change under the reader: copy once, then check.
+ * it is contiguous. NULL when it is not RAM or cannot be had. `access` is S2_READ, or S2_WRITE for
+ * what may be written too, which memory that is read-only to the guest allows.
+ *
+ * The pointer is good until this CPU takes an interrupt, so within an exit's handler; kept longer,
+ * until `generation` changes, which is read before the pointer is got and compared before each
+ * use; for I/O that goes on by itself, between guest_memory_hold() and guest_memory_release(). The
+ * contents change under the reader: copy once, then check.
  */
-void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t *bytes);
+void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t access, uint64_t *bytes);
+
+/*
+ * I/O that uses pointers beyond their handler begins, before its handler returns; the answer is
+ * what guest_memory_release() wants when it is over. Any CPU.
+ */
+static inline __must_check unsigned int guest_memory_hold(struct guest_memory *memory)
+{
+	uint32_t phase = __atomic_load_n(&memory->limbo.phase, __ATOMIC_ACQUIRE);
+
+	__atomic_fetch_add(&memory->limbo.holds[phase], 1, __ATOMIC_ACQUIRE);
+	return phase;
+}
+
+static inline void guest_memory_release(struct guest_memory *memory, unsigned int hold)
+{
+	__atomic_fetch_sub(&memory->limbo.holds[hold], 1, __ATOMIC_RELEASE);
+}
 
 /* Copies across pages. -EFAULT when any byte is not RAM (nothing is promised about the others). */
 int guest_memory_read(struct guest_memory *memory, gpa_t gpa, void *to, uint64_t bytes)
@@ -71,11 +154,11 @@ int guest_memory_write(struct guest_memory *memory, gpa_t gpa, const void *from,
 	__must_check;
 /*
  * The guest gives up the whole pages of a range of RAM (by a balloon, or as free); what it finds
- * there later are zeroes. The bytes given up, from the start of the range: fewer where a slot ends,
- * or when too much waits for its grace period (ept/guest_reclaim.h): try the rest in a millisecond.
+ * there later are zeroes. Answers the bytes from the start of the range that are done with: fewer
+ * than all where a slot ends or after some work, and then the caller goes on; 0 when too much waits
+ * for its grace period: try again in a millisecond.
  */
-uint64_t guest_memory_discard(struct guest_memory *memory, gpa_t gpa, uint64_t bytes,
-	bool ballooned);
+uint64_t guest_memory_discard(struct guest_memory *memory, gpa_t gpa, uint64_t bytes);
 bool guest_memory_is_ram(const struct guest_memory *memory, gpa_t gpa);
 
 /* Does the range lie in one slot as a whole? `bytes` is not 0. */

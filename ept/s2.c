@@ -176,6 +176,17 @@ int s2_map(struct s2 *s2, gpa_t gpa, hpa_t hpa, unsigned int order, uint64_t acc
 	return 0;
 }
 
+int s2_set_page(struct s2 *s2, gpa_t gpa, hpa_t hpa, uint64_t access)
+{
+	int error = 0;
+	uint64_t *entry = walk_create(s2, gpa, 1, &error);
+
+	if (!entry)
+		return error;
+	entry_set(entry, make_leaf(s2->format, hpa, 1, access));
+	return 0;
+}
+
 static void describe_leaf(
 	const struct s2 *s2, gpa_t gpa, uint64_t entry, unsigned int level, struct s2_mapping *out)
 {
@@ -248,13 +259,85 @@ int s2_split(struct s2 *s2, gpa_t gpa)
 	return 0;
 }
 
-struct visit {
-	void (*leaf)(gpa_t gpa, const struct s2_mapping *mapping, void *arg);
-	void *arg;
-};
+/* Does the table map one piece of memory, aligned to 2 MiB, with nothing denied of `access`? */
+static bool is_one_piece(
+	const struct s2 *s2, const uint64_t *entries, uint64_t access, hpa_t *start)
+{
+	struct s2_mapping mapping;
 
-static void visit_table(
-	const struct s2 *s2, hpa_t table, unsigned int level, gpa_t base, const struct visit *visit)
+	for (unsigned int i = 0; i < S2_ENTRIES; i++) {
+		if (!entry_present(s2, entries[i]))
+			return false;
+		describe_leaf(s2, 0, entries[i], 1, &mapping);
+		if (i == 0)
+			*start = mapping.hpa;
+		if (mapping.hpa != *start + ((uint64_t)i << PAGE_SHIFT) || mapping.access != access)
+			return false;
+	}
+	return IS_ALIGNED(*start, PAGE_SIZE << FRAME_ORDER_2M);
+}
+
+int s2_merge(struct s2 *s2, gpa_t gpa, uint64_t access, hpa_t *table)
+{
+	hpa_t at = s2->root, start;
+	uint64_t *entry = NULL;
+
+	for (unsigned int level = S2_LEVELS; level > 1; level--) {
+		entry = entry_of(at, gpa, level);
+		if (!entry_present(s2, *entry) || entry_is_leaf(s2, *entry, level))
+			return -ENOENT;
+		at = *entry & S2_ADDRESS;
+	}
+	if (!is_one_piece(s2, host_ptr(at), access, &start))
+		return -EINVAL;
+	entry_set(entry, make_leaf(s2->format, start, 2, access));
+	s2->table_pages--;
+	*table = at;
+	return 0;
+}
+
+/* Three bits of a number below the address, where formats have `ignored` or flags of leaves. */
+#define NUMBER_LOW_SHIFT 9
+#define NUMBER_LOW (7ULL << NUMBER_LOW_SHIFT)
+
+static uint64_t entry_of_number(uint64_t number)
+{
+	return (~(number >> 3 << PAGE_SHIFT) & S2_ADDRESS) | (number & 7) << NUMBER_LOW_SHIFT;
+}
+
+static uint64_t number_of_entry(uint64_t entry)
+{
+	return (~entry & S2_ADDRESS) >> PAGE_SHIFT << 3 | (entry & NUMBER_LOW) >> NUMBER_LOW_SHIFT;
+}
+
+int s2_set_number(struct s2 *s2, gpa_t gpa, uint64_t number)
+{
+	int error = 0;
+	uint64_t *entry = walk_create(s2, gpa, 1, &error);
+
+	if (!entry)
+		return error;
+	entry_set(entry, number ? entry_of_number(number) : 0);
+	return 0;
+}
+
+uint64_t s2_number(const struct s2 *s2, gpa_t gpa)
+{
+	hpa_t table = s2->root;
+
+	for (unsigned int at = S2_LEVELS; at > 1; at--) {
+		uint64_t value = __atomic_load_n(entry_of(table, gpa, at), __ATOMIC_RELAXED);
+
+		if (!entry_present(s2, value) || entry_is_leaf(s2, value, at))
+			return 0;
+		table = value & S2_ADDRESS;
+	}
+	table = __atomic_load_n(entry_of(table, gpa, 1), __ATOMIC_RELAXED);
+	return table && !entry_present(s2, table) ? number_of_entry(table) : 0;
+}
+
+static void visit_table(const struct s2 *s2, hpa_t table, unsigned int level, gpa_t base,
+	const struct s2_visitor *visitor)
 {
 	const uint64_t *entries = host_ptr(table);
 
@@ -262,21 +345,23 @@ static void visit_table(
 		gpa_t gpa = base + ((uint64_t)i << level_shift(level));
 		struct s2_mapping mapping;
 
-		if (!entry_present(s2, entries[i]))
+		if (!entries[i])
 			continue;
+		if (!entry_present(s2, entries[i])) {
+			if (visitor->number)
+				visitor->number(gpa, number_of_entry(entries[i]), visitor->arg);
+			continue;
+		}
 		if (!entry_is_leaf(s2, entries[i], level)) {
-			visit_table(s2, entries[i] & S2_ADDRESS, level - 1, gpa, visit);
+			visit_table(s2, entries[i] & S2_ADDRESS, level - 1, gpa, visitor);
 			continue;
 		}
 		describe_leaf(s2, gpa, entries[i], level, &mapping);
-		visit->leaf(gpa, &mapping, visit->arg);
+		visitor->leaf(gpa, &mapping, visitor->arg);
 	}
 }
 
-void s2_for_each(const struct s2 *s2,
-	void (*visit)(gpa_t gpa, const struct s2_mapping *mapping, void *arg), void *arg)
+void s2_for_each(const struct s2 *s2, const struct s2_visitor *visitor)
 {
-	struct visit each = { .leaf = visit, .arg = arg };
-
-	visit_table(s2, s2->root, S2_LEVELS, 0, &each);
+	visit_table(s2, s2->root, S2_LEVELS, 0, visitor);
 }

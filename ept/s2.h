@@ -52,6 +52,8 @@ void s2_clear(struct s2 *s2);
  * part is mapped already (nothing is changed then).
  */
 int s2_map(struct s2 *s2, gpa_t gpa, hpa_t hpa, unsigned int order, uint64_t access) __must_check;
+/* As s2_map() of one frame of 4 KiB, but also in place of a leaf of 4 KiB or of a number. */
+int s2_set_page(struct s2 *s2, gpa_t gpa, hpa_t hpa, uint64_t access) __must_check;
 /* Remove the leaf that maps `gpa`; what it mapped is stored in *old. -ENOENT when there is none. */
 int s2_unmap(struct s2 *s2, gpa_t gpa, struct s2_mapping *old) __must_check;
 /* What maps `gpa`: false when nothing does. */
@@ -60,8 +62,37 @@ bool s2_lookup(const struct s2 *s2, gpa_t gpa, struct s2_mapping *mapping);
 int s2_protect(struct s2 *s2, gpa_t gpa, uint64_t access) __must_check;
 /* Replace a large leaf by a table of 512 smaller ones. -ENOMEM, -ENOENT, -EINVAL for 4 KiB. */
 int s2_split(struct s2 *s2, gpa_t gpa) __must_check;
-/* Call visit() for every leaf in ascending order; the callback may not change the tables. */
-void s2_for_each(const struct s2 *s2,
-	void (*visit)(gpa_t gpa, const struct s2_mapping *mapping, void *arg), void *arg);
+/*
+ * Put 512 leaves of 4 KiB back into one of 2 MiB: -EINVAL unless they lie in one piece of memory
+ * and all allow `access`, -ENOENT without a table. The table is stored in *table: a walk that began
+ * before may still read it, so the caller frees it (FRAME_VM) when none can, and flushes TLBs.
+ */
+int s2_merge(struct s2 *s2, gpa_t gpa, uint64_t access, hpa_t *table) __must_check;
+
+/*
+ * Pages that are not mapped, but known: in place of the leaf of 4 KiB stands a number that means
+ * something to the caller, not 0 and below 2^43. Speculation takes an entry that is not present
+ * for the address of what to load (L1TF), so the number is written such that high, unused
+ * addresses come out. s2_map() may follow.
+ */
+#define S2_NUMBER_BITS 43
+/*
+ * In place of a leaf of 4 KiB, or of nothing; 0: nothing any more. -ENOMEM without tables, -EEXIST
+ * in a large leaf.
+ */
+int s2_set_number(struct s2 *s2, gpa_t gpa, uint64_t number) __must_check;
+/* Of the page at gpa; 0: it is mapped, or nothing is known of it. */
+uint64_t s2_number(const struct s2 *s2, gpa_t gpa);
+
+/*
+ * Call visit() for every leaf in ascending order, and number() for every page that has one (NULL:
+ * not wanted). The callbacks may not change the tables.
+ */
+struct s2_visitor {
+	void (*leaf)(gpa_t gpa, const struct s2_mapping *mapping, void *arg);
+	void (*number)(gpa_t gpa, uint64_t number, void *arg);
+	void *arg;
+};
+void s2_for_each(const struct s2 *s2, const struct s2_visitor *visitor);
 
 #endif

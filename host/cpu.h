@@ -39,6 +39,7 @@ struct cpu {
 	bool runs_guests;      /* [a] it can: virtualization is on */
 	hpa_t stack_top;       /* [I] */
 	uint64_t nmi_count;    /* own CPU */
+	uint64_t grace;        /* [a] own CPU writes: see host/grace.h */
 	uint32_t served;       /* [a] own CPU writes: interrupts served, its sign of life */
 	bool idle;             /* [a] it halts */
 	bool unwatched;        /* [a] its watcher rests: to be woken at the next interrupt */

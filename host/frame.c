@@ -143,6 +143,10 @@ static struct frame *isolate(uint32_t number, unsigned int order)
 
 		set_head(head, half, frame->use);
 		set_head(second, half, frame->use);
+		if (frame->use == FRAME_GUEST) {
+			record(second)->owner = frame->owner;
+			record(second)->gfn = frame->gfn + BIT(half);
+		}
 		if (number >= second)
 			head = second;
 		frame = record(head);
@@ -172,6 +176,8 @@ hpa_t frame_alloc(unsigned int order, enum frame_use use)
 		list_push(number + (1U << from), from);
 	}
 	set_head(number, order, use);
+	if (use == FRAME_GUEST)
+		record(number)->owner = 0;
 	use_frames[FRAME_FREE] -= 1ULL << order;
 	use_frames[use] += 1ULL << order;
 	spin_unlock(&frame_lock);
@@ -200,6 +206,126 @@ void frame_free(hpa_t start, unsigned int order)
 	use_frames[FRAME_FREE] += 1ULL << order;
 	release(number, order);
 	spin_unlock(&frame_lock);
+}
+
+void frame_set_owner(hpa_t start, uint32_t owner, uint64_t gfn)
+{
+	struct frame *frame = record(frame_number(start));
+
+	frame->owner = owner;
+	frame->gfn = gfn;
+}
+
+/* Are these 2 MiB in use for guests, in blocks that end where they do? */
+static bool is_joinable(uint32_t number)
+{
+	const struct frame *first = frame_record(number), *frame;
+
+	if (!first || (!first->ready && first->order < FRAME_ORDER_2M))
+		return false;
+	for (uint32_t at = 0; at < CHUNK_FRAMES; at += 1U << frame->order) {
+		frame = first + at;
+		if (frame->order > FRAME_ORDER_2M || frame->use != FRAME_GUEST)
+			return false;
+	}
+	return true;
+}
+
+bool frame_join(hpa_t start)
+{
+	uint32_t number = frame_number(start);
+	struct frame *first;
+	bool joins;
+
+	spin_lock(&frame_lock);
+	joins = IS_ALIGNED(start, PAGE_SIZE << FRAME_ORDER_2M) && is_joinable(number);
+	first = record(number);
+	if (joins && first->order < FRAME_ORDER_2M) {
+		for (uint32_t at = 1; at < CHUNK_FRAMES; at++) {
+			first[at].order = FRAME_ORDER_TAIL;
+			first[at].use = FRAME_RESERVED;
+		}
+		first->order = FRAME_ORDER_2M;
+	}
+	spin_unlock(&frame_lock);
+	return joins;
+}
+
+void frame_share(hpa_t start)
+{
+	struct frame *frame;
+
+	spin_lock(&frame_lock);
+	frame = isolate(frame_number(start), FRAME_ORDER_4K);
+	if (!frame || frame->use != FRAME_GUEST)
+		panic("frame_share: 0x%lx is no guest's", start);
+	frame->use = FRAME_SHARED;
+	__atomic_store_n(&frame->holders, 1, __ATOMIC_RELAXED);
+	use_frames[FRAME_GUEST]--;
+	use_frames[FRAME_SHARED]++;
+	spin_unlock(&frame_lock);
+}
+
+void frame_hold(hpa_t start)
+{
+	__atomic_fetch_add(&record(frame_number(start))->holders, 1, __ATOMIC_RELAXED);
+}
+
+void frame_drop(hpa_t start)
+{
+	struct frame *frame = record(frame_number(start));
+	uint32_t left = __atomic_sub_fetch(&frame->holders, 1, __ATOMIC_ACQ_REL);
+
+	if (left == 0)
+		frame_free(start, FRAME_ORDER_4K);
+	else if (left == ~0U)
+		panic("frame_drop: nobody holds 0x%lx", start);
+}
+
+uint32_t frame_holders(hpa_t start)
+{
+	return __atomic_load_n(&record(frame_number(start))->holders, __ATOMIC_ACQUIRE);
+}
+
+/* The block that contains a frame, whatever it is used for: its head, and its number in *head. */
+static const struct frame *block_of(uint32_t number, uint32_t *head)
+{
+	const struct frame *first = frame_record(number & ~(CHUNK_FRAMES - 1));
+	unsigned int order = first && first->ready ? 0 : FRAME_ORDER_2M;
+
+	for (; first && order < FRAME_ORDERS; order++) {
+		const struct frame *frame;
+
+		*head = number & ~((1U << order) - 1);
+		frame = frame_record(*head);
+		if (frame && frame->order != FRAME_ORDER_TAIL)
+			return frame->order >= order ? frame : NULL;
+	}
+	return NULL;
+}
+
+void frame_describe(hpa_t start, struct frame_facts *facts)
+{
+	const struct frame *frame;
+	uint32_t head = 0;
+
+	*facts = (struct frame_facts){ .use = FRAME_RESERVED };
+	spin_lock(&frame_lock);
+	frame = start >> FRAME_ADDRESS_BITS ? NULL : block_of(frame_number(start), &head);
+	if (frame)
+		facts->use = frame->use;
+	if (facts->use == FRAME_GUEST) {
+		facts->owner = frame->owner;
+		facts->gfn = frame->gfn + (frame_number(start) - head);
+	}
+	if (facts->use == FRAME_SHARED)
+		facts->holders = __atomic_load_n(&frame->holders, __ATOMIC_RELAXED);
+	spin_unlock(&frame_lock);
+}
+
+uint64_t frame_free_count(void)
+{
+	return __atomic_load_n(&use_frames[FRAME_FREE], __ATOMIC_RELAXED);
 }
 
 void frame_set_reserve(uint64_t frames)

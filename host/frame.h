@@ -14,13 +14,25 @@
 #define FRAME_NONE 0xffffffffU
 
 struct frame {
-	uint32_t next, prev; /* frame numbers: free list, or the heap's list of slabs with room */
+	union {
+		struct {
+			/* Frame numbers: free list, or the heap's list of slabs with room. */
+			uint32_t next, prev;
+		};
+		uint64_t gfn;     /* FRAME_GUEST: where its owner shows it */
+		uint32_t holders; /* [a] FRAME_SHARED */
+	};
 	uint8_t use;         /* enum frame_use; heads only */
 	uint8_t order;       /* of the block; FRAME_ORDER_TAIL */
 	uint8_t slab_class;  /* 0: not a slab */
 	uint8_t ready;       /* first frame of a chunk: the other records are initialised */
-	uint16_t slab_free;  /* first free object */
-	uint16_t slab_used;  /* objects in use */
+	union {
+		struct {
+			uint16_t slab_free; /* first free object */
+			uint16_t slab_used; /* objects in use */
+		};
+		uint32_t owner; /* FRAME_GUEST: its struct guest_memory's number */
+	};
 };
 _Static_assert(sizeof(struct frame) == 16, "frame record size");
 

@@ -4,6 +4,7 @@
 #include "host/apic.h"
 #include "host/cpu.h"
 #include "host/fault.h"
+#include "host/grace.h"
 #include "host/ioapic.h"
 #include "host/log.h"
 #include "host/machine.h"
@@ -49,7 +50,9 @@ void irq_dispatch(uint64_t vector)
 #ifdef BALLAST_FAULTS
 		fault_serve();
 #endif
-		break; /* all it had to do was to end a guest's run or a halt */
+		/* Else all it had to do was to end a guest's run or a halt. */
+		grace_pass();
+		break;
 	case IRQ_VECTOR_WATCH:
 		watchdog_wake();
 		break;

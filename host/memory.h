@@ -24,7 +24,8 @@ enum frame_use {
 	FRAME_FREE,
 	FRAME_HOST,  /* Ballast's own data: heap, stacks, host page tables */
 	FRAME_VM,    /* overhead of a VM: its structures, VMCS/VMCB, EPT/NPT tables */
-	FRAME_GUEST, /* guest memory */
+	FRAME_GUEST, /* guest memory, of one guest */
+	FRAME_SHARED, /* guest memory that several places of guests show, read-only */
 	FRAME_DISK,  /* what was written to copy-on-write disks */
 	FRAME_STORE, /* guests' pages, compressed */
 	FRAME_USES
@@ -62,6 +63,32 @@ hpa_t frame_alloc(unsigned int order, enum frame_use use) __must_check;
 /* The same, filled with zeroes. */
 hpa_t frame_alloc_zeroed(unsigned int order, enum frame_use use) __must_check;
 void frame_free(hpa_t start, unsigned int order);
+/*
+ * Who shows a block of FRAME_GUEST: the memory's number (struct guest_memory) and the guest frame
+ * of its first one. Pieces of the block stay the owner's.
+ */
+void frame_set_owner(hpa_t start, uint32_t owner, uint64_t gfn);
+/* The pieces of 2 MiB of one owner's FRAME_GUEST are one block again. False: they are not that. */
+bool frame_join(hpa_t start) __must_check;
+/* A FRAME_GUEST of 4 KiB becomes a FRAME_SHARED one with a single holder. */
+void frame_share(hpa_t frame);
+/* One holder more, besides one that the caller knows of; and one less: the last frees it. */
+void frame_hold(hpa_t frame);
+void frame_drop(hpa_t frame);
+/* Holders of a shared frame, now. */
+uint32_t frame_holders(hpa_t frame);
+
+/* What is known of any frame: a check of who owns what. */
+struct frame_facts {
+	enum frame_use use;
+	uint32_t owner;   /* FRAME_GUEST: as set, 0 if it never was */
+	uint64_t gfn;     /* FRAME_GUEST: of this very frame */
+	uint32_t holders; /* FRAME_SHARED */
+};
+void frame_describe(hpa_t frame, struct frame_facts *facts);
+
+/* Free frames, at this moment. */
+uint64_t frame_free_count(void);
 /* So many free frames are promised to guests: what is written to disks must leave them. */
 void frame_set_reserve(uint64_t frames);
 void frame_get_stats(struct memory_stats *stats);

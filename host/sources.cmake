@@ -23,6 +23,7 @@ set(HOST_SOURCES
 	host/cpu.c
 	host/descriptor.c
 	host/frame.c
+	host/grace.c
 	host/heap.c
 	host/ioapic.c
 	host/irq.c

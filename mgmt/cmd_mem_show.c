@@ -65,8 +65,9 @@ static void show_swap(void)
 
 static void show_guests(const struct memory_stats *stats, const struct memory_view *view)
 {
-	mem_row("guests' memory in use", stats->frames[FRAME_GUEST] * PAGE_SIZE);
-	mem_row_if("  of these pages that guests share", view->shared_pages);
+	mem_row("guests' memory in use",
+		(stats->frames[FRAME_GUEST] + stats->frames[FRAME_SHARED]) * PAGE_SIZE);
+	mem_row_if("  of this shared by several of their pages", view->shared_pages);
 	mem_row_if("  saved by sharing", view->saved_pages);
 	mem_row_if("  pages of zeroes that take no memory", view->zero_pages);
 	mem_row("guests' memory, compressed", stats->frames[FRAME_STORE] * PAGE_SIZE);

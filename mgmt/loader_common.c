@@ -46,7 +46,7 @@ void *loader_place_page(struct loader *loader, gpa_t *at)
 
 	if (take_room(loader, PAGE_SIZE, PAGE_SIZE, at) != 0)
 		return NULL;
-	page = guest_memory_ptr(&loader->vm->memory, *at, NULL);
+	page = guest_memory_ptr(&loader->vm->memory, *at, S2_WRITE, NULL);
 	if (page)
 		memset(page, 0, PAGE_SIZE);
 	else

@@ -100,6 +100,7 @@ enum exit_action {
 	ACTION_RESUME,  /* enter again where the guest is */
 	ACTION_ADVANCE, /* the instruction is done: move past it, end the interrupt shadow */
 	ACTION_BLOCK,   /* advance, then wait for an event */
+	ACTION_WAIT,    /* enter again where the guest is, in a while */
 	ACTION_STOP,    /* the VM has been asked to stop (vm_stop) */
 };
 

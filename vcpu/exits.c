@@ -102,8 +102,10 @@ static enum exit_action exit_memory(struct vcpu *vcpu)
 	switch (guest_memory_fault(&vcpu->vm->memory, memory->gpa, memory->access)) {
 	case MEMORY_MAPPED:
 		return ACTION_RESUME;
-	case MEMORY_EXHAUSTED:
-		vm_stop(vcpu->vm, VM_STOP_FAULT, 0, "the host has no memory left for this guest");
+	case MEMORY_WAIT:
+		return ACTION_WAIT;
+	case MEMORY_LOST:
+		vm_stop(vcpu->vm, VM_STOP_FAULT, 0, "a page of its memory could not be read back");
 		return ACTION_STOP;
 	case MEMORY_MMIO:
 	case MEMORY_DENIED:

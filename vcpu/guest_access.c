@@ -91,9 +91,9 @@ void guest_device_write(struct vcpu *vcpu, gpa_t gpa, unsigned int size, uint64_
 }
 
 /* RAM within one page, or NULL: a device, or an error in *err. */
-static void *ram_ptr(struct vcpu *vcpu, gpa_t gpa, int *err)
+static void *ram_ptr(struct vcpu *vcpu, gpa_t gpa, uint64_t access, int *err)
 {
-	void *ram = guest_memory_ptr(&vcpu->vm->memory, gpa, NULL);
+	void *ram = guest_memory_ptr(&vcpu->vm->memory, gpa, access, NULL);
 
 	*err = 0;
 	if (!ram && unlikely(guest_memory_is_ram(&vcpu->vm->memory, gpa)))
@@ -106,7 +106,7 @@ static int read_within_page(struct vcpu *vcpu, gpa_t gpa, uint8_t *to, unsigned 
 	unsigned int piece;
 	uint64_t value;
 	int err;
-	const void *ram = ram_ptr(vcpu, gpa, &err);
+	const void *ram = ram_ptr(vcpu, gpa, S2_READ, &err);
 
 	if (ram)
 		copy_ram(to, ram, size);
@@ -125,7 +125,7 @@ static int write_within_page(struct vcpu *vcpu, gpa_t gpa, const uint8_t *from, 
 	unsigned int piece;
 	uint64_t value;
 	int err;
-	void *ram = ram_ptr(vcpu, gpa, &err);
+	void *ram = ram_ptr(vcpu, gpa, S2_WRITE, &err);
 
 	if (ram) {
 		if (guest_ram_writable(vcpu, gpa))

@@ -61,7 +61,7 @@ static inline uint32_t site_mode(const struct vcpu *vcpu)
 
 static inline uint64_t memory_generation(const struct vcpu *vcpu)
 {
-	return __atomic_load_n(&vcpu->vm->memory.generation, __ATOMIC_RELAXED);
+	return __atomic_load_n(&vcpu->vm->memory.generation, __ATOMIC_ACQUIRE);
 }
 
 /* ---- regions ---- */
@@ -77,7 +77,8 @@ static bool move_root(struct vcpu *vcpu, struct code_region *region, gva_t linea
 
 	if (!region->trail.count)
 		return true;
-	entry = guest_memory_ptr(&vcpu->vm->memory, guest_walk_root(vcpu, linear), NULL);
+	entry = guest_memory_ptr(&vcpu->vm->memory, guest_walk_root(vcpu, linear),
+		S2_READ, NULL);
 	if (!entry || __atomic_load_n(entry, __ATOMIC_RELAXED) != first->value)
 		return false;
 	first->entry = entry;
@@ -138,19 +139,21 @@ static void fill_trail(struct walk_trail *trail, const struct walk_trail *walked
 /*
  * Remember the piece around `linear`: from the start of the guest's page, if the host has it in
  * one piece with this address, else from the start of the 4 KiB; to the end of the shorter one.
+ * The generation is the memory's from before the walk that left the trail.
  */
 static void remember_region(struct vcpu *vcpu, gva_t linear, gpa_t gpa,
-	const struct walk_trail *trail)
+	const struct walk_trail *trail, uint64_t generation)
 {
 	struct insn_cache *cache = &vcpu->insn_cache;
 	struct code_region *region = &cache->regions[cache->next % CODE_REGIONS];
 	uint64_t offset = linear & (trail->page_bytes - 1), contiguous;
-	const uint8_t *code = guest_memory_ptr(&vcpu->vm->memory, gpa - offset, &contiguous);
+	const uint8_t *code =
+		guest_memory_ptr(&vcpu->vm->memory, gpa - offset, S2_READ, &contiguous);
 
 	region->bytes = 0;
 	if (!code || contiguous <= offset) {
 		offset = linear & PAGE_MASK;
-		code = guest_memory_ptr(&vcpu->vm->memory, gpa - offset, &contiguous);
+		code = guest_memory_ptr(&vcpu->vm->memory, gpa - offset, S2_READ, &contiguous);
 	}
 	contiguous = MIN(contiguous,
 		trail->page_bytes - ((linear - offset) & (trail->page_bytes - 1)));
@@ -161,7 +164,7 @@ static void remember_region(struct vcpu *vcpu, gva_t linear, gpa_t gpa,
 	region->cr4 = vcpu->special.cr4;
 	region->cr3 = vcpu->special.cr3;
 	region->efer = vcpu->special.efer;
-	region->generation = memory_generation(vcpu);
+	region->generation = generation;
 	region->code = code;
 	fill_trail(&region->trail, trail);
 	region->bytes = contiguous - (INSN_MAX_BYTES - 1);
@@ -177,17 +180,18 @@ static void remember_region(struct vcpu *vcpu, gva_t linear, gpa_t gpa,
  */
 static int find_code(struct vcpu *vcpu, gva_t linear, const uint8_t **code, uint32_t *error)
 {
+	uint64_t generation = memory_generation(vcpu);
 	struct walk_trail trail;
 	gpa_t gpa;
 	int err = guest_walk(vcpu, linear, fetch_access(vcpu), &gpa, error, &trail);
 
 	if (err)
 		return err;
-	*code = guest_memory_ptr(&vcpu->vm->memory, gpa, NULL);
+	*code = guest_memory_ptr(&vcpu->vm->memory, gpa, S2_READ, NULL);
 	if (unlikely(!*code))
 		return guest_memory_is_ram(&vcpu->vm->memory, gpa) ? -EAGAIN : -ENOTSUP;
 	if (trail.page_bytes)
-		remember_region(vcpu, linear, gpa, &trail);
+		remember_region(vcpu, linear, gpa, &trail, generation);
 	return 0;
 }
 

@@ -111,7 +111,8 @@ static inline void *entry_ptr(struct walk *walk, gpa_t gpa)
 	if (gpa - walk->block < walk->block_bytes)
 		return walk->block_host + (gpa - walk->block);
 	walk->block_host =
-		guest_memory_ptr(&walk->vcpu->vm->memory, gpa & ~PAGE_MASK, &walk->block_bytes);
+		guest_memory_ptr(&walk->vcpu->vm->memory, gpa & ~PAGE_MASK, S2_READ,
+			&walk->block_bytes);
 	walk->block = gpa & ~PAGE_MASK;
 	if (likely(walk->block_host))
 		return walk->block_host + (gpa & PAGE_MASK);
@@ -236,6 +237,18 @@ static bool access_allowed(const struct walk *walk)
 	return !(access & ACCESS_FETCH && walk->rights & PTE_NO_EXECUTE);
 }
 
+/* An entry was found by a pointer for reading: several guests may show its page. */
+static bool entry_for_writing(struct walk *walk, unsigned int level)
+{
+	void *entry = guest_memory_ptr(
+		&walk->vcpu->vm->memory, walk->addresses[level], S2_WRITE, NULL);
+
+	if (unlikely(entry != walk->entries[level]))
+		walk->block_bytes = 0;
+	walk->entries[level] = entry;
+	return entry;
+}
+
 /*
  * Set bits in one entry, unless it has changed meanwhile: then the walk is to be repeated. Tables
  * in read-only memory stay as they are.
@@ -246,7 +259,8 @@ static bool change_entry(struct walk *walk, unsigned int level, uint64_t bits)
 	uint32_t narrow = value;
 
 	if (!walk->entries[level] ||
-		!guest_ram_writable(walk->vcpu, walk->addresses[level]))
+		!guest_ram_writable(walk->vcpu, walk->addresses[level]) ||
+		!entry_for_writing(walk, level))
 		return true;
 	walk->values[level] = value | bits;
 	if (walk->wide)

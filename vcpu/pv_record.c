@@ -13,8 +13,8 @@ static void *locate(struct vcpu *vcpu, struct pv_record *record)
 {
 	/* First the generation: taking memory away meanwhile makes what is found stale again. */
 	record->generation = generation_of(vcpu);
-	record->host =
-		guest_memory_ptr(&vcpu->vm->memory, record->msr & ~PV_RECORD_ENABLED, NULL);
+	record->host = guest_memory_ptr(
+		&vcpu->vm->memory, record->msr & ~PV_RECORD_ENABLED, S2_WRITE, NULL);
 	return record->host;
 }
 

@@ -91,6 +91,16 @@ static enum turn block(struct vcpu *vcpu, enum vcpu_state state, uint32_t reques
 	return TURN_AGAIN;
 }
 
+/* How long a vCPU waits for memory before it tries again, at most. */
+#define RETRY_NS (2 * NS_PER_MS)
+
+static enum turn wait_for_memory(struct vcpu *vcpu, uint32_t requests)
+{
+	vcpu->waits = false;
+	timer_set(&vcpu->retry, clock_tsc() + clock_tsc_from_ns(RETRY_NS));
+	return block(vcpu, VCPU_HALTED, requests);
+}
+
 /* All but those that come with every interrupt and every turn. */
 static __attribute__((noinline)) void serve_rare(struct vcpu *vcpu, uint32_t requests)
 {
@@ -125,6 +135,8 @@ static enum turn serve_requests(struct vcpu *vcpu)
 		return block(vcpu, VCPU_WAIT_SIPI, requests);
 	if (stays_halted(vcpu))
 		return block(vcpu, VCPU_HALTED, requests);
+	if (unlikely(vcpu->waits))
+		return wait_for_memory(vcpu, requests);
 	vcpu_prepare_events(vcpu);
 	return (requests & REQUEST_PREEMPT) ? TURN_YIELD : TURN_AGAIN;
 }
@@ -227,6 +239,10 @@ static enum turn dispatch(struct vcpu *vcpu)
 	case ACTION_BLOCK:
 		advance(vcpu);
 		vcpu->in_hlt = true;
+		vcpu_look_again(vcpu);
+		break;
+	case ACTION_WAIT:
+		vcpu->waits = true;
 		vcpu_look_again(vcpu);
 		break;
 	case ACTION_RESUME:

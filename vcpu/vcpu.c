@@ -24,6 +24,11 @@ int vcpu_cpu_init(struct cpu *cpu)
 	return hw->cpu_enable(cpu);
 }
 
+static void retry(struct timer *timer)
+{
+	vcpu_request(container_of(timer, struct vcpu, retry), REQUEST_EVENTS);
+}
+
 int vcpu_create(struct vm *vm, unsigned int id, struct vcpu **out)
 {
 	struct vcpu *vcpu = heap_alloc(sizeof(*vcpu), FRAME_VM);
@@ -32,6 +37,7 @@ int vcpu_create(struct vm *vm, unsigned int id, struct vcpu **out)
 		return -ENOMEM;
 	vcpu->vm = vm;
 	vcpu->id = id;
+	timer_init(&vcpu->retry, retry);
 	vcpu->fpu = fpu_alloc();
 	if (!vcpu->fpu)
 		goto fail;
@@ -55,6 +61,7 @@ fail:
 void vcpu_destroy(struct vcpu *vcpu)
 {
 	hw->vcpu_destroy(vcpu);
+	timer_cancel(&vcpu->retry);
 	lapic_destroy(vcpu);
 	heap_free(vcpu->fpu);
 	heap_free(vcpu);
@@ -114,6 +121,7 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	vcpu->exception.valid = false;
 	vcpu->nmi_pending = 0;
 	vcpu->in_hlt = false;
+	vcpu->waits = false;
 	/* Before the requests go: until then its timer may expire, on another CPU. */
 	lapic_reset(vcpu, init);
 	if (init) {

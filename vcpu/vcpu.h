@@ -82,6 +82,7 @@ struct vcpu {
 
 	bool wait_sipi;             /* own CPU: INIT received, SIPI not yet */
 	bool in_hlt;                /* own CPU: HLT was executed and nothing has ended it yet */
+	bool waits;                  /* own CPU: for memory; it tries again when `retry` expires */
 	uint8_t window;              /* own CPU: WINDOW_... asked for */
 	uint8_t window_priority;     /* own CPU: with WINDOW_INTERRUPT */
 
@@ -92,6 +93,7 @@ struct vcpu {
 			bool injected;       /* own CPU: hardware has an event for the next entry */
 		};
 	};
+	struct timer retry;          /* asks for events when it is time to try again */
 	uint64_t tlb_seen;           /* [a] generation of vm->tlb that it has caught up with */
 	struct vcpu_event reinject;  /* delivery that an exit interrupted */
 	struct vcpu_event exception; /* pending for the next entry */

@@ -28,6 +28,11 @@ static int create_vcpus(struct vm *vm, unsigned int count)
 
 static uint64_t last_domain; /* [a] */
 
+static void flush(struct guest_memory *memory)
+{
+	vm_shootdown(container_of(memory, struct vm, memory));
+}
+
 int vm_create(const char *name, unsigned int vcpu_count, struct vm **out)
 {
 	struct vm *vm = heap_alloc(sizeof(*vm), FRAME_VM);
@@ -48,6 +53,7 @@ int vm_create(const char *name, unsigned int vcpu_count, struct vm **out)
 	error = guest_memory_init(&vm->memory, hw->s2_format);
 	if (error)
 		goto fail;
+	vm->memory.flush = flush;
 	error = tlb_init(vm);
 	if (!error)
 		error = create_vcpus(vm, vcpu_count);

@@ -87,13 +87,15 @@ void vm_work_run(struct vm *vm)
 	vcpu_request(worker(vm), REQUEST_WORK);
 }
 
-void vm_io_begin(struct vm *vm)
+unsigned int vm_io_begin(struct vm *vm)
 {
 	__atomic_fetch_add(&vm->io_in_flight, 1, __ATOMIC_RELAXED);
+	return guest_memory_hold(&vm->memory);
 }
 
-void vm_io_end(struct vm *vm)
+void vm_io_end(struct vm *vm, unsigned int hold)
 {
+	guest_memory_release(&vm->memory, hold);
 	/* The VM may be gone as soon as the last one has ended. */
 	if (__atomic_sub_fetch(&vm->io_in_flight, 1, __ATOMIC_ACQ_REL) == IO_AWAITED)
 		cpu_notify(cpu_by_id(0));

@@ -44,11 +44,12 @@ void vm_work_run(struct vm *vm);
 
 /*
  * Somebody outside the VM (a disk's controller, say) is about to touch memory of this guest, or has
- * finished. While one has not, the VM does not count as stopped: its memory must not go to others.
- * Any CPU.
+ * finished. While one has not, the VM does not count as stopped, and frames that are taken from it
+ * do not go to others. vm_io_begin() comes in the handler that finds the pointers; vm_io_end()
+ * gets its answer. Any CPU.
  */
-void vm_io_begin(struct vm *vm);
-void vm_io_end(struct vm *vm);
+unsigned int vm_io_begin(struct vm *vm) __must_check;
+void vm_io_end(struct vm *vm, unsigned int hold);
 /*
  * Is none under way? If one is, the boot CPU is notified when the last one ends. Nothing can begin
  * one meanwhile. Boot CPU.

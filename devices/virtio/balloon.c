@@ -224,8 +224,7 @@ static void give_up(struct virtio_balloon *balloon, enum queue which, int *budge
 {
 	struct balloon_queue *queue = &balloon->queues[which];
 	uint64_t bytes = MIN(queue->bytes, LARGE_PAGE_SIZE - queue->start % LARGE_PAGE_SIZE);
-	uint64_t given = guest_memory_discard(memory_of(balloon), queue->start, bytes,
-		which == INFLATE);
+	uint64_t given = guest_memory_discard(memory_of(balloon), queue->start, bytes);
 	uint64_t pages = given / PAGE_SIZE;
 
 	if (which == INFLATE)

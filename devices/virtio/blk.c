@@ -35,6 +35,7 @@ struct blk_request {
 	struct virtio_blk *blk;    /* [I] */
 	unsigned int queue;
 	uint64_t generation;       /* blk->generation when it came */
+	unsigned int hold;         /* of guest memory, while a piece is at the disk */
 	bool writable;             /* the disk writes to the guest's memory */
 	uint32_t at, bytes;        /* of data: done or asked for, and all */
 	uint32_t first_data;       /* byte of the chain's part */
@@ -107,11 +108,11 @@ static bool request_submit(struct blk_request *request)
 {
 	struct virtio_blk *blk = request->blk;
 
-	virtio_begin(&blk->virtio);
+	request->hold = virtio_begin(&blk->virtio);
 	blk->in_flight++;
 	if (!block_submit(blk->backing, &request->io))
 		return false;
-	vm_io_end(blk->virtio.device.vm);
+	vm_io_end(blk->virtio.device.vm, request->hold);
 	virtio_end(&blk->virtio);
 	blk->in_flight--;
 	return true;
@@ -247,15 +248,17 @@ static bool request_begin(struct blk_request *request)
 /* The disk is done with a piece, or with what it was asked for. Any CPU. */
 static void piece_done(struct block_request *io)
 {
-	struct virtio_blk *blk = container_of(io, struct blk_request, io)->blk;
+	struct blk_request *request = container_of(io, struct blk_request, io);
+	struct virtio_blk *blk = request->blk;
 	struct vm *vm = blk->virtio.device.vm;
+	unsigned int hold = request->hold;
 
 	spin_lock(&blk->completed_lock);
 	list_add_tail(&blk->completed, &io->link);
 	spin_unlock(&blk->completed_lock);
 	vm_work_queue(vm, &blk->work);
 	/* The last: the VM may be gone after it. */
-	vm_io_end(vm);
+	vm_io_end(vm, hold);
 }
 
 static struct blk_request *take_completed(struct virtio_blk *blk)

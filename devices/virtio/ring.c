@@ -74,7 +74,7 @@ static bool map_part(struct virtio_ring *ring, gpa_t gpa, uint64_t bytes, uint8_
 
 	*host = NULL;
 	while (done < bytes) {
-		at = guest_memory_ptr(ring->memory, gpa + done, &room);
+		at = guest_memory_ptr(ring->memory, gpa + done, S2_WRITE, &room);
 		if (!at)
 			return false;
 		if (done == 0)
@@ -142,7 +142,7 @@ static inline void *field(struct virtio_ring *ring, uint8_t *host, gpa_t gpa, ui
 {
 	if (likely(host))
 		return host + offset;
-	return guest_memory_ptr(ring->memory, gpa + offset, NULL);
+	return guest_memory_ptr(ring->memory, gpa + offset, S2_WRITE, NULL);
 }
 
 static inline bool load16(
@@ -265,7 +265,7 @@ static __attribute__((noinline)) uint8_t *find_host(
 	struct virtio_ring *ring, gpa_t gpa, uint64_t *room)
 {
 	struct ring_block *block = block_of(ring, gpa);
-	uint8_t *host = guest_memory_ptr(ring->memory, gpa, room);
+	uint8_t *host = guest_memory_ptr(ring->memory, gpa, S2_WRITE, room);
 
 	/* So much is only left in a leaf that is larger than a page. */
 	if (host && *room > PAGE_SIZE) {

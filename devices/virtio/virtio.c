@@ -41,10 +41,10 @@ static void begin_reset(struct virtio_device *device)
 		complete_reset(device);
 }
 
-void virtio_begin(struct virtio_device *device)
+unsigned int virtio_begin(struct virtio_device *device)
 {
 	device->in_flight++;
-	vm_io_begin(device->device.vm);
+	return vm_io_begin(device->device.vm);
 }
 
 void virtio_end(struct virtio_device *device)

@@ -90,13 +90,13 @@ void virtio_break(struct virtio_device *device, const char *why);
 
 /*
  * A request that touches guest memory later on begins with virtio_begin(), which calls
- * vm_io_begin(). It ends twice. When nothing touches the memory any more, on any CPU and without
- * vm.lock, the device calls vm_io_end() itself: the VM's stop waits for that, when no vCPU is left
- * to do work. And as soon as work can be done virtio_end(), under vm.lock: a reset by the driver is
- * complete only when none is left. In operations->reset() the device ends those of which only this
- * is missing.
+ * vm_io_begin() and has its answer. It ends twice. When nothing touches the memory any more, on any
+ * CPU and without vm.lock, the device calls vm_io_end() itself: the VM's stop waits for that, when
+ * no vCPU is left to do work. And as soon as work can be done virtio_end(), under vm.lock: a reset
+ * by the driver is complete only when none is left. In operations->reset() the device ends those of
+ * which only this is missing.
  */
-void virtio_begin(struct virtio_device *device);
+unsigned int virtio_begin(struct virtio_device *device) __must_check;
 void virtio_end(struct virtio_device *device);
 
 /*

@@ -43,6 +43,7 @@ struct echo {
 	uint8_t config[12];
 	unsigned int held;
 	uint16_t heads[HELD_MAX];
+	unsigned int holds[HELD_MAX];
 	bool stale; /* what is held is from before a reset */
 };
 
@@ -89,7 +90,7 @@ static void notified(struct virtio_device *device, unsigned int queue)
 	while (ring_pop(ring, &chain) == 1) {
 		require(echo->held < ring->size);
 		echo->heads[echo->held++] = chain.head;
-		virtio_begin(device);
+		echo->holds[echo->held - 1] = virtio_begin(device);
 	}
 }
 
@@ -107,10 +108,11 @@ static void finish(struct echo *echo, unsigned int count)
 	PC_LOCKED({
 		while (echo->held && count--) {
 			uint16_t head = echo->heads[--echo->held];
+			unsigned int hold = echo->holds[echo->held];
 
 			if (!echo->stale)
 				ring_push(&echo->rings[1], head, 0);
-			vm_io_end(&pc.vm);
+			vm_io_end(&pc.vm, hold);
 			virtio_end(&echo->virtio);
 		}
 		if (!echo->stale)

@@ -493,9 +493,9 @@ void guest_memory_clear(struct guest_memory *memory)
 	(void)memory;
 }
 
-void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t *bytes)
+void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t access, uint64_t *bytes)
 {
-	(void)memory, (void)gpa, (void)bytes;
+	(void)memory, (void)gpa, (void)access, (void)bytes;
 	return NULL;
 }
 

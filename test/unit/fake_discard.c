@@ -31,7 +31,7 @@ void guest_memory_destroy(struct guest_memory *memory)
 	fake_guest_memory_reset(memory);
 }
 
-uint64_t guest_memory_discard(struct guest_memory *memory, gpa_t gpa, uint64_t bytes, bool ballooned)
+uint64_t guest_memory_discard(struct guest_memory *memory, gpa_t gpa, uint64_t bytes)
 {
 	uint64_t given = MIN(bytes / PAGE_SIZE, fake_discard_room) * PAGE_SIZE;
 	int error;
@@ -42,7 +42,7 @@ uint64_t guest_memory_discard(struct guest_memory *memory, gpa_t gpa, uint64_t b
 	error = given ? madvise(fake_guest_memory_at(gpa), given, MADV_DONTNEED) : 0;
 	assert(!error);
 	if (fake_discard_count < FAKE_DISCARDS)
-		fake_discards[fake_discard_count] = (struct fake_discard){ gpa, given, ballooned };
+		fake_discards[fake_discard_count] = (struct fake_discard){ gpa, given };
 	fake_discard_count++;
 	return given;
 }

@@ -13,7 +13,6 @@
 struct fake_discard {
 	gpa_t gpa;
 	uint64_t bytes; /* that were given up */
-	bool ballooned;
 };
 
 extern struct fake_discard fake_discards[FAKE_DISCARDS]; /* the first ones */

@@ -73,6 +73,28 @@ void frame_free(hpa_t start, unsigned int order)
 	abort(); /* never handed out */
 }
 
+void page_zero(void *start, uint64_t bytes)
+{
+	memset(start, 0, bytes);
+}
+
+/* Nobody shares frames here, nor asks whose they are. */
+void frame_set_owner(hpa_t start, uint32_t owner, uint64_t gfn)
+{
+	(void)start, (void)owner, (void)gfn;
+}
+
+void frame_drop(hpa_t frame)
+{
+	(void)frame;
+	abort();
+}
+
+uint64_t frame_free_count(void)
+{
+	return ~0ULL;
+}
+
 void *heap_alloc(size_t bytes, enum frame_use use)
 {
 	void *object;

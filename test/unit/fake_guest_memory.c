@@ -76,8 +76,9 @@ bool guest_memory_is_ram(const struct guest_memory *memory, gpa_t gpa)
 	return false;
 }
 
-void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t *bytes)
+void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t access, uint64_t *bytes)
 {
+	(void)access;
 	if (!guest_memory_is_ram(memory, gpa))
 		return NULL;
 	if (!touched[gpa >> PAGE_SHIFT]) {
@@ -95,7 +96,7 @@ int guest_memory_read(struct guest_memory *memory, gpa_t gpa, void *to, uint64_t
 {
 	while (bytes) {
 		uint64_t here;
-		void *from = guest_memory_ptr(memory, gpa, &here);
+		void *from = guest_memory_ptr(memory, gpa, S2_READ, &here);
 
 		if (!from)
 			return -EFAULT;
@@ -112,7 +113,7 @@ int guest_memory_write(struct guest_memory *memory, gpa_t gpa, const void *from,
 {
 	while (bytes) {
 		uint64_t here;
-		void *to = guest_memory_ptr(memory, gpa, &here);
+		void *to = guest_memory_ptr(memory, gpa, S2_WRITE, &here);
 
 		if (!to)
 			return -EFAULT;

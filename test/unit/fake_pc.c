@@ -43,8 +43,9 @@ void vcpu_request(struct vcpu *vcpu, uint32_t bits)
 	__atomic_fetch_or(&vcpu->requests, bits, __ATOMIC_ACQ_REL);
 }
 
-void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t *bytes)
+void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t access, uint64_t *bytes)
 {
+	(void)access;
 	assert(memory == &pc.vm.memory);
 	pc.ram_walks++;
 	if (bytes)
@@ -75,14 +76,17 @@ int guest_memory_write(struct guest_memory *memory, gpa_t gpa, const void *from,
 	return 0;
 }
 
-void vm_io_begin(struct vm *vm)
+unsigned int vm_io_begin(struct vm *vm)
 {
 	vm->io_in_flight++;
+	return guest_memory_hold(&vm->memory);
 }
 
-void vm_io_end(struct vm *vm)
+void vm_io_end(struct vm *vm, unsigned int hold)
 {
 	assert(vm->io_in_flight > 0);
+	assert(vm->memory.limbo.holds[hold] > 0);
+	guest_memory_release(&vm->memory, hold);
 	vm->io_in_flight--;
 }
 

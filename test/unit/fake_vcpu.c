@@ -177,8 +177,9 @@ bool guest_memory_is_ram(const struct guest_memory *memory, gpa_t gpa)
 	return false;
 }
 
-void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t *bytes)
+void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t access, uint64_t *bytes)
 {
+	(void)access;
 	if (fake.ram_exhausted || !guest_memory_is_ram(memory, gpa))
 		return NULL;
 	if (bytes)

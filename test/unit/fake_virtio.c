@@ -60,14 +60,15 @@ unsigned int fake_virtio_work(unsigned int most)
 	return count;
 }
 
-void vm_io_begin(struct vm *vm)
+unsigned int vm_io_begin(struct vm *vm)
 {
 	(void)vm;
+	return 0;
 }
 
-void vm_io_end(struct vm *vm)
+void vm_io_end(struct vm *vm, unsigned int hold)
 {
-	(void)vm;
+	(void)vm, (void)hold;
 }
 
 /* The transport is told by the VM that it is in, which is the start of a struct fake_virtio. */

@@ -211,15 +211,15 @@ static void memory_comes_on_first_touch(void **state)
 	assert_int_equal(memory.resident_pages, 16 + 512);
 	assert_int_equal(guest_memory_fault(&memory, 0x3fffff, S2_READ), MEMORY_MAPPED);
 	assert_int_equal(memory.resident_pages, 16 + 512);
-	ptr = guest_memory_ptr(&memory, 0x201000, &bytes);
+	ptr = guest_memory_ptr(&memory, 0x201000, S2_WRITE, &bytes);
 	assert_non_null(ptr);
 	assert_int_equal(bytes, 0x1ff000);
 	assert_int_equal(*ptr, 0);
 	*ptr = 0x1234;
 	assert_int_equal(guest_memory_read(&memory, 0x201000, &value, 8), 0);
 	assert_int_equal(value, 0x1234);
-	assert_null(guest_memory_ptr(&memory, 0xb8000, NULL));
-	assert_null(guest_memory_ptr(&memory, BIT(48) + 0x201000, NULL)); /* must not alias */
+	assert_null(guest_memory_ptr(&memory, 0xb8000, S2_WRITE, NULL));
+	assert_null(guest_memory_ptr(&memory, BIT(48) + 0x201000, S2_WRITE, NULL)); /* must not alias */
 	/* Reset: the same addresses read as zeroes. */
 	guest_memory_clear(&memory);
 	assert_int_equal(memory.resident_pages, 0);
@@ -262,31 +262,36 @@ static void memory_can_be_read_only(void **state)
 	guest_memory_destroy(&memory);
 }
 
-static bool reclaimed;
+static unsigned int needed;
 
-static bool reclaim_one(struct guest_memory *memory, unsigned int order)
+static void need(struct guest_memory *memory)
 {
 	(void)memory;
-	assert_int_equal(order, FRAME_ORDER_4K);
-	reclaimed = true;
-	fake_frames_until_failure = -1;
-	return true;
+	needed++;
 }
 
-static void memory_falls_back_and_reclaims(void **state)
+static void memory_waits_for_frames(void **state)
 {
+	const struct memory_keeper keeper = { .needed = need };
 	struct guest_memory memory;
 
 	(void)state;
 	assert_int_equal(guest_memory_init(&memory, &ept_like), 0);
 	assert_int_equal(guest_memory_add(&memory, 0, 0x400000, false), 0);
+	memory.keeper = &keeper;
 	fake_frames_until_failure = 0;
-	assert_int_equal(guest_memory_fault(&memory, 0, S2_READ), MEMORY_EXHAUSTED);
+	assert_int_equal(guest_memory_fault(&memory, 0, S2_READ), MEMORY_WAIT);
+	assert_int_equal(needed, 1);
 	assert_int_equal(memory.resident_pages, 0);
-	memory.reclaim = reclaim_one;
+	fake_frames_until_failure = -1;
+	memory.must_wait = true;
+	assert_int_equal(guest_memory_fault(&memory, 0, S2_READ), MEMORY_WAIT);
+	/* Ballast's own accesses do not. */
+	assert_non_null(guest_memory_ptr(&memory, 0x200000, S2_WRITE, NULL));
+	memory.must_wait = false;
+	memory.by_page = true;
 	assert_int_equal(guest_memory_fault(&memory, 0, S2_READ), MEMORY_MAPPED);
-	assert_true(reclaimed);
-	assert_int_equal(memory.resident_pages, 1);
+	assert_int_equal(memory.resident_pages, 513);
 	guest_memory_destroy(&memory);
 	assert_int_equal(fake_frames_in_use, 0);
 }
@@ -303,7 +308,7 @@ int main(void)
 		cmocka_unit_test(memory_comes_on_first_touch),
 		cmocka_unit_test(memory_copies_across_pages),
 		cmocka_unit_test(memory_can_be_read_only),
-		cmocka_unit_test(memory_falls_back_and_reclaims),
+		cmocka_unit_test(memory_waits_for_frames),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

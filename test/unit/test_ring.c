@@ -631,7 +631,7 @@ static void chains_become_host_memory(void **state)
 	fake_driver_offer(&driver, 0);
 	assert_pops(1, 3);
 	assert_int_equal(chain_map(&ring, &chain, false, 0, 16, segments, 4), 1);
-	assert_int_equal(segments[0].start, host_phys(guest_memory_ptr(&memory, DATA, &room)));
+	assert_int_equal(segments[0].start, host_phys(guest_memory_ptr(&memory, DATA, S2_WRITE, &room)));
 	assert_int_equal(segments[0].bytes, 16);
 	assert_int_equal(chain_map(&ring, &chain, false, 4, 8, segments, 4), 1);
 	assert_int_equal(segments[0].bytes, 8);
@@ -640,7 +640,8 @@ static void chains_become_host_memory(void **state)
 	int count = chain_map(&ring, &chain, true, 0, 0x4000, segments, 4);
 	assert_in_range(count, 2, 3);
 	assert_int_equal(segments[count - 1].bytes, 0x2000);
-	assert_int_equal(segments[count - 1].start, host_phys(guest_memory_ptr(&memory, DATA + 0x10000, &room)));
+	assert_int_equal(segments[count - 1].start,
+		host_phys(guest_memory_ptr(&memory, DATA + 0x10000, S2_WRITE, &room)));
 	assert_int_equal(chain_map(&ring, &chain, true, 0x2800, 0x1000, segments, 1), 1);
 	assert_int_equal(chain_map(&ring, &chain, true, 0, 0x4000, segments, 1), -ENOSPC);
 	assert_int_equal(chain_map(&ring, &chain, true, 0, 0x4001, segments, 4), -EFAULT);
@@ -706,7 +707,7 @@ static void pieces_go(void **state)
 		set_up(256, 0x97f00, 0x9bf00, 0x8ff04);
 		fake_driver_set_index(&driver, 0);
 		for (gpa_t page = 0x80000; page < LOW_END; page += PAGE_SIZE)
-			guest_memory_ptr(&memory, page, NULL);
+			guest_memory_ptr(&memory, page, S2_WRITE, NULL);
 		assert_int_equal(ring_enable(&ring), 0);
 		ring.host_descriptors = NULL;
 		ring.host_available = NULL;

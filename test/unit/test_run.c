@@ -162,6 +162,25 @@ void vcpu_reset(struct vcpu *which, bool init)
 	(void)which, (void)init;
 }
 
+static uint64_t retry_tsc;
+
+uint64_t clock_tsc_from_ns(uint64_t ns)
+{
+	return ns;
+}
+
+void timer_set(struct timer *timer, uint64_t deadline_tsc)
+{
+	assert_ptr_equal(timer, &vcpu.retry);
+	retry_tsc = deadline_tsc;
+}
+
+static enum exit_action wait_for_memory(struct vcpu *which)
+{
+	(void)which;
+	return ACTION_WAIT;
+}
+
 static enum exit_action raise_again(struct vcpu *which)
 {
 	vcpu_inject_exception(which, VECTOR_DB);
@@ -170,6 +189,7 @@ static enum exit_action raise_again(struct vcpu *which)
 
 enum exit_action (*const exit_handlers[EXIT_KINDS])(struct vcpu *vcpu) = {
 	[EXIT_EXCEPTION] = raise_again,
+	[EXIT_MEMORY] = wait_for_memory,
 };
 
 /* Each delivery ends in the same exception; no host interrupt gets in between. */
@@ -227,6 +247,32 @@ static void test_exceptions_without_end(void **state)
 	assert_true(vcpu_run(&vcpu));
 	assert_int_equal(windows, 1);
 	assert_true(entries <= 1000);
+}
+
+static void enter_without_memory(struct vcpu *which)
+{
+	entries++;
+	which->exit.kind = EXIT_MEMORY;
+}
+
+/* A vCPU whose memory cannot be had leaves its CPU, and tries the same again when it is woken, as often as needed. */
+static void test_waits_for_memory(void **state)
+{
+	static const struct hw_ops without = { .enter = enter_without_memory };
+
+	(void)state;
+	hw = &without;
+	entries = 0;
+	vcpu = (struct vcpu){ .vm = &vm, .valid = REG_RIP };
+	for (unsigned int tries = 1; tries < 4; tries++) {
+		retry_tsc = 0;
+		assert_false(vcpu_run(&vcpu));
+		assert_int_equal(entries, tries);
+		assert_true(retry_tsc > clock_tsc() && retry_tsc <= clock_tsc() + 10 * NS_PER_MS);
+		assert_int_equal(vcpu.special.rip, 0);
+		assert_false(vcpu.waits);
+	}
+	hw = &fake_hw;
 }
 
 static void enter_once(struct vcpu *which)
@@ -380,6 +426,7 @@ int main(void)
 		cmocka_unit_test(test_mitigations_are_followed),
 		cmocka_unit_test(test_work_requests),
 		cmocka_unit_test(test_flush_requests),
+		cmocka_unit_test(test_waits_for_memory),
 		cmocka_unit_test(test_kick_ends_one_halt),
 		cmocka_unit_test(test_waits_within_a_run),
 	};

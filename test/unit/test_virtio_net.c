@@ -440,7 +440,7 @@ static void without_memory_for_buffers_frames_are_dropped(void **state)
 	fake_driver_describe(&b.virtio.queues[RX], 1, MIB(6), 1500, VRING_DESC_F_WRITE, 0);
 	fake_driver_offer(&b.virtio.queues[RX], 0);
 	fake_driver_offer(&b.virtio.queues[RX], 1);
-	assert_non_null(guest_memory_ptr(&b.virtio.vm.memory, RX_BUFFERS, NULL));
+	assert_non_null(guest_memory_ptr(&b.virtio.vm.memory, RX_BUFFERS, S2_WRITE, NULL));
 	send_frame(&a, b.mac, 1000);
 	fake_frames_until_failure = 0;
 	work();

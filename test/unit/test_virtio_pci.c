@@ -376,8 +376,10 @@ static void a_reset_waits_for_what_is_in_flight(void **state)
 {
 	(void)state;
 	start(0);
-	PC_LOCKED(virtio_begin(&echo->virtio));
-	PC_LOCKED(virtio_begin(&echo->virtio));
+	unsigned int holds[2];
+
+	PC_LOCKED(holds[0] = virtio_begin(&echo->virtio));
+	PC_LOCKED(holds[1] = virtio_begin(&echo->virtio));
 	assert_int_equal(pc.vm.io_in_flight, 2);
 	unsigned int resets = echo->resets;
 	fake_virtio_set_status(&virtio, 0);
@@ -394,8 +396,8 @@ static void a_reset_waits_for_what_is_in_flight(void **state)
 	assert_int_equal(pc_mmio_in(virtio.isr, 1), 0);
 	PC_LOCKED(virtio_break(&echo->virtio, "test"));
 	/* Towards the VM they have ended before, on any CPU. */
-	vm_io_end(&pc.vm);
-	vm_io_end(&pc.vm);
+	vm_io_end(&pc.vm, holds[0]);
+	vm_io_end(&pc.vm, holds[1]);
 	PC_LOCKED(virtio_end(&echo->virtio));
 	assert_int_equal(fake_virtio_status(&virtio), STATUS_LIVE);
 	PC_LOCKED(virtio_end(&echo->virtio));

@@ -149,26 +149,33 @@ static void test_cancelled(void **state)
 
 static void test_io_tells_of_its_end(void **state)
 {
+	unsigned int holds[2];
+
 	(void)state;
-	vm_io_begin(&vm);
-	vm_io_begin(&vm);
-	vm_io_end(&vm);
-	vm_io_end(&vm);
+	holds[0] = vm_io_begin(&vm);
+	holds[1] = vm_io_begin(&vm);
+	vm_io_end(&vm, holds[0]);
+	vm_io_end(&vm, holds[1]);
 	assert_int_equal(notifications, 0);
 	assert_true(vm_io_has_ended(&vm));
-	vm_io_begin(&vm);
-	vm_io_begin(&vm);
+	holds[0] = vm_io_begin(&vm);
+	/* Taking memory away waits for what began before: here, for the first. */
+	vm.memory.limbo.phase = !vm.memory.limbo.phase;
+	holds[1] = vm_io_begin(&vm);
+	assert_int_not_equal(holds[0], holds[1]);
+	assert_int_equal(vm.memory.limbo.holds[holds[0]], 1);
 	assert_false(vm_io_has_ended(&vm));
-	vm_io_end(&vm);
+	vm_io_end(&vm, holds[0]);
+	assert_int_equal(vm.memory.limbo.holds[holds[0]], 0);
+	assert_int_equal(vm.memory.limbo.holds[holds[1]], 1);
 	assert_false(vm_io_has_ended(&vm));
 	assert_int_equal(notifications, 0);
-	vm_io_end(&vm);
+	vm_io_end(&vm, holds[1]);
 	assert_int_equal(notifications, 1);
 	assert_true(vm_io_has_ended(&vm));
 
 	/* The next run begins as the first did. */
-	vm_io_begin(&vm);
-	vm_io_end(&vm);
+	vm_io_end(&vm, vm_io_begin(&vm));
 	assert_int_equal(notifications, 1);
 }
 

@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Pages of several guests are mapped, written, taken, shared, kept, given up and merged at random, over the real frame
+ * allocator, beside a model that knows what each page must contain. Readers hold pointers over the operations of
+ * others, as CPUs do: what they point to must not go to anybody else before their grace period is over.
+ *
+ * An argument is the number of operations; the environment's BALLAST_SEED makes another run.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <cmocka.h>
+
+#include "ept/guest_reclaim.h"
+#include "host/grace.h"
+#include "host/log.h"
+
+#define RAM_START MIB(256)
+#define RAM_BYTES MIB(48)
+#define GUESTS 3
+#define GUEST_PAGES 2048 /* twice 4 MiB: blocks of 2 MiB, not aligned at the first one's start */
+#define HIGH_START MIB(64)
+#define BATCH 64
+#define READERS 4
+#define KEPT 4096
+#define CONTENTS 24 /* so few that pages are often equal; 0 is zeroes */
+
+static const struct s2_format format = {
+	.name = "test", .table_bits = 7, .large_bit = BIT(7), .present = 7, .read = 1, .write = 2, .exec = 4,
+};
+
+struct guest {
+	struct guest_memory memory;
+	uint8_t expected[GUEST_PAGES];
+	gpa_t batch[BATCH];
+	unsigned int batched;
+	bool sealed;
+};
+
+/* Somebody in the middle of a handler. */
+struct reader {
+	const uint8_t *page;
+	unsigned int guest;
+	uint64_t since; /* the newest grace period when it began */
+};
+
+static struct guest guests[GUESTS];
+static struct reader readers[READERS];
+static uint64_t grace_newest;
+static hpa_t shared[CONTENTS]; /* a frame of this content that the table holds; 0: none */
+static struct { bool used; uint8_t content; } kept[KEPT];
+static unsigned int kept_count;
+static uint64_t state = 1, operations = 300000;
+static struct { uint64_t shared, zero, kept, rescued, merged, breaks, fetched, waits; } seen;
+
+void panic(const char *text, ...)
+{
+	va_list args;
+
+	va_start(args, text);
+	vfprintf(stderr, text, args);
+	va_end(args);
+	abort();
+}
+
+static uint32_t random32(void)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return (uint32_t)(state >> 16);
+}
+
+static unsigned int below(unsigned int limit)
+{
+	return random32() % limit;
+}
+
+uint64_t grace_begin(void)
+{
+	return ++grace_newest;
+}
+
+bool grace_is_over(uint64_t ticket)
+{
+	for (unsigned int i = 0; i < READERS; i++)
+		if (readers[i].page && readers[i].since < ticket)
+			return false;
+	return true;
+}
+
+static gpa_t gpa_of(unsigned int page)
+{
+	return page < GUEST_PAGES / 2 ? (uint64_t)page << PAGE_SHIFT :
+		HIGH_START + PAGE_SIZE + ((uint64_t)(page - GUEST_PAGES / 2) << PAGE_SHIFT);
+}
+
+static unsigned int page_of(gpa_t gpa)
+{
+	return gpa < HIGH_START ? (unsigned int)(gpa >> PAGE_SHIFT) :
+		(unsigned int)((gpa - HIGH_START - PAGE_SIZE) >> PAGE_SHIFT) + GUEST_PAGES / 2;
+}
+
+/* Whole pages are of one content: its number in all words, but for two places that tell neighbours apart. */
+static void fill(void *page, uint8_t content)
+{
+	memset(page, content * 7, PAGE_SIZE);
+}
+
+static void holds(const void *page, uint8_t content)
+{
+	const uint8_t *bytes = page;
+	uint8_t want = (uint8_t)(content * 7);
+
+	if (bytes[0] != want || bytes[PAGE_SIZE - 1] != want || bytes[below(PAGE_SIZE)] != want)
+		fail_msg("a page contains %u, not %u", bytes[0] / 7, content);
+}
+
+static int fetch(struct guest_memory *memory, gpa_t gpa, enum page_keep keep, uint64_t handle, void *page)
+{
+	(void)memory, (void)gpa;
+	assert_true(kept[handle].used);
+	if (keep == PAGE_SWAPPED && below(3) == 0)
+		return -EAGAIN;
+	fill(page, kept[handle].content);
+	seen.fetched++;
+	return 0;
+}
+
+static void forget(enum page_keep keep, uint64_t handle)
+{
+	(void)keep;
+	assert_true(kept[handle].used);
+	kept[handle].used = false;
+	kept_count--;
+}
+
+static void needed(struct guest_memory *memory)
+{
+	(void)memory;
+}
+
+static const struct memory_keeper keeper = { .fetch = fetch, .forget = forget, .needed = needed };
+
+static void begin_guest(struct guest *guest)
+{
+	memset(guest->expected, 0, sizeof(guest->expected));
+	guest->batched = 0;
+	guest->sealed = false;
+	if (guest_memory_init(&guest->memory, &format))
+		fail_msg("no memory for a guest");
+	assert_int_equal(guest_memory_add(&guest->memory, 0, MIB(4), false), 0);
+	assert_int_equal(guest_memory_add(&guest->memory, HIGH_START + PAGE_SIZE, MIB(4), false), 0);
+	guest->memory.keeper = &keeper;
+}
+
+/* As a CPU does it: the tables are asked, and a fault when they do not allow the access. NULL: it has to wait. */
+static void *touch(struct guest *guest, gpa_t gpa, uint64_t access)
+{
+	struct s2_mapping mapping;
+
+	for (unsigned int tries = 0; tries < 3; tries++) {
+		if (s2_lookup(&guest->memory.s2, gpa, &mapping) && !(access & ~mapping.access))
+			return host_ptr(mapping.hpa);
+		switch (guest_memory_fault(&guest->memory, gpa, access)) {
+		case MEMORY_MAPPED:
+			continue;
+		case MEMORY_WAIT:
+			seen.waits++;
+			return NULL;
+		default:
+			fail_msg("RAM is not RAM");
+		}
+	}
+	fail_msg("a fault that leads nowhere");
+	return NULL;
+}
+
+static void guest_writes(struct guest *guest, unsigned int page)
+{
+	bool was_shared = guest_memory_state(&guest->memory, gpa_of(page), NULL) == PAGE_STATE_SHARED;
+	uint8_t content = (uint8_t)below(CONTENTS);
+	void *at;
+
+	if (below(8) == 0) {
+		at = guest_memory_ptr(&guest->memory, gpa_of(page), S2_WRITE, NULL);
+	} else {
+		at = touch(guest, gpa_of(page), S2_WRITE);
+	}
+	if (!at)
+		return;
+	holds(at, guest->expected[page]);
+	seen.breaks += was_shared;
+	fill(at, content);
+	guest->expected[page] = content;
+}
+
+static void guest_reads(struct guest *guest, unsigned int page)
+{
+	const void *at = below(8) ? touch(guest, gpa_of(page), S2_READ) :
+		guest_memory_ptr(&guest->memory, gpa_of(page), S2_READ, NULL);
+
+	if (at)
+		holds(at, guest->expected[page]);
+}
+
+static void reader_steps(unsigned int which)
+{
+	struct reader *reader = &readers[which];
+	struct frame_facts facts;
+
+	if (!reader->page) {
+		unsigned int guest = below(GUESTS), page = below(GUEST_PAGES);
+
+		if (guest_memory_state(&guests[guest].memory, gpa_of(page), NULL) == PAGE_STATE_UNTOUCHED)
+			return;
+		reader->page = guest_memory_ptr(&guests[guest].memory, gpa_of(page), S2_READ, NULL);
+		reader->guest = guest;
+		reader->since = grace_newest;
+		return;
+	}
+	/* The frame is still of this guest, or shared. */
+	frame_describe(host_phys(reader->page), &facts);
+	if (facts.use == FRAME_GUEST)
+		assert_int_equal(facts.owner, guests[reader->guest].memory.number);
+	else if (facts.use != FRAME_SHARED && facts.use != FRAME_RESERVED)
+		fail_msg("a page was freed while somebody reads it: use %d", facts.use);
+	if (below(3) == 0)
+		reader->page = NULL;
+}
+
+static bool is_filled(const void *page, uint8_t content)
+{
+	const uint8_t *bytes = page;
+
+	for (unsigned int i = 0; i < PAGE_SIZE; i++)
+		if (bytes[i] != (uint8_t)(content * 7))
+			return false;
+	return true;
+}
+
+struct deciding {
+	struct guest *guest;
+	uint8_t content;
+};
+
+static struct page_fate decide(const void *page, hpa_t frame, void *arg)
+{
+	const struct deciding *deciding = arg;
+	uint8_t content = deciding->content;
+	unsigned int handle;
+
+	assert_true(is_filled(page, content));
+	if (below(8) == 0)
+		return (struct page_fate){ .fate = FATE_BACK };
+	if (content == 0) {
+		seen.zero++;
+		return (struct page_fate){ .fate = FATE_ZERO };
+	}
+	if (below(2)) {
+		seen.shared++;
+		if (!shared[content]) {
+			frame_share(frame);
+			shared[content] = frame;
+		}
+		frame_hold(shared[content]);
+		return (struct page_fate){ .fate = FATE_SHARED, .shared = shared[content] };
+	}
+	for (handle = below(KEPT); kept[handle].used; handle = (handle + 1) % KEPT)
+		if (kept_count == KEPT)
+			return (struct page_fate){ .fate = FATE_BACK };
+	kept[handle].used = true;
+	kept[handle].content = content;
+	kept_count++;
+	seen.kept++;
+	return (struct page_fate){
+		.fate = FATE_KEPT, .keep = below(2) ? PAGE_COMPRESSED : PAGE_SWAPPED, .handle = handle };
+}
+
+static void reclaim_steps(struct guest *guest)
+{
+	if (!guest->sealed) {
+		gpa_t gpa = gpa_of(below(GUEST_PAGES));
+
+		if (guest->batched < BATCH && guest_memory_take(&guest->memory, gpa) == 0)
+			guest->batch[guest->batched++] = gpa;
+		if (below(BATCH) == 0)
+			guest->sealed = guest_memory_seal(&guest->memory);
+		return;
+	}
+	if (!guest_memory_settle(&guest->memory))
+		return;
+	for (unsigned int i = 0; i < guest->batched; i++) {
+		struct deciding deciding = { guest, guest->expected[page_of(guest->batch[i])] };
+
+		if (!guest_memory_decide(&guest->memory, guest->batch[i], decide, &deciding))
+			seen.rescued++;
+	}
+	guest->batched = 0;
+	guest->sealed = false;
+}
+
+static void guest_discards(struct guest *guest)
+{
+	unsigned int page = below(GUEST_PAGES), count = below(4) ? 1 + below(4) : 1 + below(1200);
+	uint64_t bytes;
+
+	count = MIN(count, (page < GUEST_PAGES / 2 ? GUEST_PAGES / 2 : GUEST_PAGES) - page);
+	bytes = guest_memory_discard(&guest->memory, gpa_of(page), (uint64_t)count << PAGE_SHIFT);
+	assert_true(bytes <= (uint64_t)count << PAGE_SHIFT);
+	memset(guest->expected + page, 0, bytes >> PAGE_SHIFT);
+}
+
+/* The table gives up frames that nobody else shows. */
+static void prune(void)
+{
+	unsigned int content = below(CONTENTS);
+
+	if (shared[content] && frame_holders(shared[content]) == 1) {
+		frame_drop(shared[content]);
+		shared[content] = 0;
+	}
+}
+
+static void readers_of(unsigned int guest)
+{
+	for (unsigned int i = 0; i < READERS; i++)
+		if (readers[i].page && readers[i].guest == guest)
+			readers[i].page = NULL;
+}
+
+/* The guest ends or starts anew: nobody is in a handler of it. */
+static void guest_ends(unsigned int which)
+{
+	struct guest *guest = &guests[which];
+
+	readers_of(which);
+	if (below(2)) {
+		guest_memory_destroy(&guest->memory);
+		begin_guest(guest);
+		return;
+	}
+	guest_memory_clear(&guest->memory);
+	memset(guest->expected, 0, sizeof(guest->expected));
+	guest->batched = 0;
+	guest->sealed = false;
+}
+
+static void check_all(void)
+{
+	struct memory_stats stats;
+	uint64_t resident = 0, frames = 0, limbo = 0;
+
+	for (unsigned int i = 0; i < GUESTS; i++) {
+		const char *wrong = guest_memory_check(&guests[i].memory);
+
+		if (wrong)
+			fail_msg("%s", wrong);
+		resident += guests[i].memory.resident_pages;
+		limbo += guests[i].memory.limbo.filling_count + guests[i].memory.limbo.waiting_count;
+	}
+	frame_get_stats(&stats);
+	for (unsigned int use = 0; use < FRAME_USES; use++)
+		frames += stats.frames[use];
+	assert_int_equal(frames, RAM_BYTES >> PAGE_SHIFT);
+	/* What is in limbo may be a leaf of 2 MiB. */
+	assert_true(stats.frames[FRAME_GUEST] >= resident &&
+		stats.frames[FRAME_GUEST] <= resident + limbo * 512);
+}
+
+static void operate(void)
+{
+	unsigned int which = below(GUESTS), page = below(GUEST_PAGES), what = below(1000);
+	struct guest *guest = &guests[which];
+
+	if (what < 300)
+		guest_writes(guest, page);
+	else if (what < 500)
+		guest_reads(guest, page);
+	else if (what < 600)
+		reader_steps(below(READERS));
+	else if (what < 960)
+		reclaim_steps(guest);
+	else if (what < 970)
+		guest_discards(guest);
+	else if (what < 980)
+		prune();
+	else if (what < 990)
+		guest->memory.by_page = below(2);
+	else if (what < 995)
+		guest->memory.must_wait = below(4) == 0;
+	else if (what < 999)
+		seen.merged += guest_memory_merge(&guest->memory, gpa_of(page)) == 0;
+	else if (below(20) == 0)
+		guest_ends(which);
+}
+
+static int map_ram(void **unused)
+{
+	struct memory_range ram = { RAM_START, RAM_BYTES };
+	void *at = mmap((void *)RAM_START, RAM_BYTES, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+
+	(void)unused;
+	if (at != (void *)RAM_START)
+		return -1;
+	frame_init(&ram, 1);
+	return 0;
+}
+
+static void pages_come_and_go(void **unused)
+{
+	struct memory_stats before, after;
+
+	(void)unused;
+	frame_get_stats(&before);
+	for (unsigned int i = 0; i < GUESTS; i++)
+		begin_guest(&guests[i]);
+	for (uint64_t i = 0; i < operations; i++) {
+		operate();
+		if (i % 4096 == 0)
+			check_all();
+	}
+	check_all();
+	printf("%llu operations: %llu pages shared, %llu zero, %llu kept, %llu fetched, %llu rescued, %llu merged, "
+	       "%llu breaks, %llu waits\n", (unsigned long long)operations, (unsigned long long)seen.shared,
+		(unsigned long long)seen.zero, (unsigned long long)seen.kept, (unsigned long long)seen.fetched,
+		(unsigned long long)seen.rescued, (unsigned long long)seen.merged, (unsigned long long)seen.breaks,
+		(unsigned long long)seen.waits);
+	if (!seen.shared || !seen.zero || !seen.kept || !seen.fetched || !seen.rescued || !seen.breaks || !seen.waits)
+		fail_msg("something never happened");
+	memset(readers, 0, sizeof(readers));
+	for (unsigned int i = 0; i < GUESTS; i++)
+		guest_memory_destroy(&guests[i].memory);
+	for (unsigned int i = 0; i < CONTENTS; i++)
+		if (shared[i])
+			frame_drop(shared[i]);
+	assert_int_equal(kept_count, 0);
+	frame_get_stats(&after);
+	assert_int_equal(after.frames[FRAME_GUEST], before.frames[FRAME_GUEST]);
+	assert_int_equal(after.frames[FRAME_SHARED], 0);
+	/* The heap may keep an empty slab. */
+	assert_true(after.frames[FRAME_FREE] + 8 >= before.frames[FRAME_FREE]);
+}
+
+static void whole_leaf_comes_back(void **unused)
+{
+	struct guest *guest = &guests[0];
+	struct s2_mapping mapping;
+
+	(void)unused;
+	begin_guest(guest);
+	assert_non_null(touch(guest, 0, S2_WRITE));
+	assert_true(s2_lookup(&guest->memory.s2, 0x5000, &mapping));
+	assert_int_equal(mapping.order, FRAME_ORDER_2M);
+	assert_int_equal(guest_memory_take(&guest->memory, 0x5000), 0);
+	assert_int_equal(guest_memory_merge(&guest->memory, 0x6000), -EINVAL);
+	assert_int_equal(guest_memory_state(&guest->memory, 0x5000, NULL), PAGE_STATE_LEAVING);
+	assert_non_null(touch(guest, 0x5000, S2_READ));
+	assert_int_equal(guest->memory.rescues, 1);
+	assert_int_equal(guest_memory_merge(&guest->memory, 0x5000), 0);
+	assert_true(s2_lookup(&guest->memory.s2, 0x5000, &mapping));
+	assert_int_equal(mapping.order, FRAME_ORDER_2M);
+	assert_null(guest_memory_check(&guest->memory));
+	/* It is given up in one piece, and freed when I/O that was under way is over. */
+	unsigned int hold = guest_memory_hold(&guest->memory);
+
+	assert_int_equal(guest_memory_discard(&guest->memory, 0, MIB(2)), MIB(2));
+	assert_int_equal(guest->memory.resident_pages, 0);
+	assert_int_equal(guest->memory.limbo.filling_count, 2); /* the table is the other */
+	assert_true(guest_memory_seal(&guest->memory));
+	assert_false(guest_memory_settle(&guest->memory));
+	assert_false(guest_memory_seal(&guest->memory));
+	guest_memory_release(&guest->memory, hold);
+	hold = guest_memory_hold(&guest->memory); /* a later one does not matter */
+	assert_true(guest_memory_settle(&guest->memory));
+	guest_memory_release(&guest->memory, hold);
+	guest_memory_destroy(&guest->memory);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(whole_leaf_comes_back, map_ram),
+		cmocka_unit_test(pages_come_and_go),
+	};
+	const char *seed = getenv("BALLAST_SEED");
+
+	if (argc > 1)
+		operations = strtoull(argv[1], NULL, 0);
+	if (seed)
+		state = strtoull(seed, NULL, 0) | 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
