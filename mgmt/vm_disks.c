@@ -76,7 +76,8 @@ static int say_busy(const struct managed_vm *managed, const struct config_disk *
 	struct disk_name name = vm_disk_name(disk);
 
 	if (!who)
-		snprintf(why, size, "disk '%s': it is in use", name.chars);
+		snprintf(why, size, "disk '%s': it, or a part of it, is the swap disk of"
+			" ballast.conf", name.chars);
 	else if (who == managed)
 		snprintf(why, size, "disk '%s': this VM has it, or a part of it, already",
 			name.chars);

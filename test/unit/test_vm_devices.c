@@ -200,6 +200,17 @@ static void nobody_shares_a_disk_with_a_writer(void **state)
 		" destroy two' first");
 }
 
+static void nobody_gets_the_swap_disk(void **state)
+{
+	(void)state;
+	add_disk(0, "nvme0", false, true);
+	begin();
+	devices.disks[FAKE_NVME0P2].writers++;
+	assert_refused(one, "disk 'nvme0': it, or a part of it, is the swap disk of ballast.conf");
+	devices.disks[FAKE_NVME0P2].writers--;
+	starts(one);
+}
+
 static void a_vm_does_not_share_with_itself(void **state)
 {
 	(void)state;
@@ -505,6 +516,7 @@ int main(void)
 		TEST(what_a_guest_wrote_outlives_its_vm_being_built_anew),
 		TEST(disks_that_cannot_be_had_are_named),
 		TEST(nobody_shares_a_disk_with_a_writer),
+		TEST(nobody_gets_the_swap_disk),
 		TEST(a_vm_does_not_share_with_itself),
 		TEST(a_commit_needs_the_base_alone),
 		TEST(a_commit_may_fail),
