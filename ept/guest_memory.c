@@ -299,6 +299,13 @@ static int fetch(const struct need *need, gpa_t page, uint64_t number)
 	return 0;
 }
 
+void guest_memory_flush(struct guest_memory *memory)
+{
+	__atomic_fetch_add(&memory->generation, 1, __ATOMIC_SEQ_CST);
+	if (memory->flush)
+		memory->flush(memory);
+}
+
 /* A write to a zero or shared page: it gets a frame of its own, with the same contents. */
 static int break_sharing(const struct need *need, gpa_t page, hpa_t from)
 {
@@ -328,9 +335,7 @@ static int break_sharing(const struct need *need, gpa_t page, hpa_t from)
 		memory->keeper->needed(memory);
 	count_fault(memory, FRAME_ORDER_4K);
 	/* Other vCPUs must not go on to read what stood there. */
-	__atomic_fetch_add(&memory->generation, 1, __ATOMIC_RELEASE);
-	if (memory->flush)
-		memory->flush(memory);
+	guest_memory_flush(memory);
 	return 0;
 }
 

@@ -159,6 +159,11 @@ int guest_memory_write(struct guest_memory *memory, gpa_t gpa, const void *from,
  * for its grace period: try again in a millisecond.
  */
 uint64_t guest_memory_discard(struct guest_memory *memory, gpa_t gpa, uint64_t bytes);
+/*
+ * What was taken away or given up before this is gone for everybody: no vCPU uses the old mappings
+ * any more, and pointers that were kept by `generation` are stale.
+ */
+void guest_memory_flush(struct guest_memory *memory);
 bool guest_memory_is_ram(const struct guest_memory *memory, gpa_t gpa);
 
 /* Does the range lie in one slot as a whole? `bytes` is not 0. */

@@ -46,10 +46,8 @@ bool guest_memory_seal(struct guest_memory *memory)
 	limbo->waiting = filling;
 	limbo->waiting_count = limbo->filling_count;
 	limbo->filling_count = 0;
-	__atomic_fetch_add(&memory->generation, 1, __ATOMIC_SEQ_CST);
 	spin_unlock(&memory->lock);
-	if (memory->flush)
-		memory->flush(memory);
+	guest_memory_flush(memory);
 	limbo->ticket = grace_begin();
 	limbo->state = LIMBO_CPUS;
 	return true;

@@ -50,6 +50,7 @@ struct virtio_balloon {
 	struct virtio_balloon_config config; /* [vm.lock] what the driver has written */
 	struct vm_balloon port;              /* the economy's side */
 	struct vm_work work;
+	bool stale;                          /* [vm.lock] see settle() */
 	struct device_timer retry;           /* armed: pages are given up again after that */
 	uint32_t asked;                      /* [a] ASKED_...: what the economy wants */
 };
@@ -219,6 +220,17 @@ static void count_out(struct virtio_balloon *balloon, uint64_t pages)
 		balloon->port.actual_pages - MIN(pages, balloon->port.actual_pages));
 }
 
+/*
+ * Before the guest may use again what it gave up: nothing leads to the old frames any more. Else
+ * what a vCPU or a device wrote there would be lost.
+ */
+static void settle(struct virtio_balloon *balloon)
+{
+	if (balloon->stale)
+		guest_memory_flush(memory_of(balloon));
+	balloon->stale = false;
+}
+
 /* Some of the range that was found, within one large page: by that, time is bounded. */
 static void give_up(struct virtio_balloon *balloon, enum queue which, int *budget)
 {
@@ -234,7 +246,8 @@ static void give_up(struct virtio_balloon *balloon, enum queue which, int *budge
 	queue->start += given;
 	queue->bytes -= given;
 	*budget -= (int)pages + STEP_COST;
-	if (given < bytes)
+	balloon->stale |= given != 0;
+	if (!given)
 		retry_later(balloon);
 }
 
@@ -266,6 +279,7 @@ static bool serve(struct virtio_balloon *balloon, enum queue which)
 		} else if (queue->bytes) {
 			give_up(balloon, which, &budget);
 		} else if (!find(balloon, which, &budget)) {
+			settle(balloon);
 			give_back(queue);
 			budget -= STEP_COST;
 		}
@@ -362,10 +376,13 @@ static void retry(struct device_timer *timer)
 	vm_work_queue(balloon->virtio.device.vm, &balloon->work);
 }
 
+/* A driver that comes later looks at the target by itself, and brings its figures. */
 static void ask(struct vm_balloon *port, uint32_t what)
 {
 	struct virtio_balloon *balloon = container_of(port, struct virtio_balloon, port);
 
+	if (!__atomic_load_n(&port->live, __ATOMIC_RELAXED))
+		return;
 	__atomic_fetch_or(&balloon->asked, what, __ATOMIC_RELEASE);
 	vm_work_queue(balloon->virtio.device.vm, &balloon->work);
 }
@@ -434,6 +451,7 @@ static void reset(struct virtio_device *device)
 {
 	struct virtio_balloon *balloon = balloon_of(device);
 
+	settle(balloon);
 	device_timer_stop(&balloon->retry);
 	vm_work_cancel(device->device.vm, &balloon->work);
 	for (unsigned int which = 0; which < QUEUES; which++) {

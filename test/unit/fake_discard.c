@@ -9,13 +9,13 @@
 #include "test/unit/fake_guest_memory.h"
 
 struct fake_discard fake_discards[FAKE_DISCARDS];
-unsigned int fake_discard_count;
-uint64_t fake_discard_room;
+unsigned int fake_discard_count, fake_flushes, fake_flushed;
+uint64_t fake_discard_room, fake_discard_step;
 
 void fake_discard_reset(void)
 {
-	fake_discard_count = 0;
-	fake_discard_room = ~0ULL;
+	fake_discard_count = fake_flushes = fake_flushed = 0;
+	fake_discard_room = fake_discard_step = ~0ULL;
 }
 
 int guest_memory_init(struct guest_memory *memory, const struct s2_format *format)
@@ -33,7 +33,7 @@ void guest_memory_destroy(struct guest_memory *memory)
 
 uint64_t guest_memory_discard(struct guest_memory *memory, gpa_t gpa, uint64_t bytes)
 {
-	uint64_t given = MIN(bytes / PAGE_SIZE, fake_discard_room) * PAGE_SIZE;
+	uint64_t given = MIN(bytes / PAGE_SIZE, MIN(fake_discard_room, fake_discard_step)) * PAGE_SIZE;
 	int error;
 
 	/* Whole pages of one slot are all that is asked for. */
@@ -45,4 +45,11 @@ uint64_t guest_memory_discard(struct guest_memory *memory, gpa_t gpa, uint64_t b
 		fake_discards[fake_discard_count] = (struct fake_discard){ gpa, given };
 	fake_discard_count++;
 	return given;
+}
+
+void guest_memory_flush(struct guest_memory *memory)
+{
+	__atomic_fetch_add(&memory->generation, 1, __ATOMIC_SEQ_CST);
+	fake_flushes++;
+	fake_flushed = fake_discard_count;
 }

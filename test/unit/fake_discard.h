@@ -17,10 +17,14 @@ struct fake_discard {
 
 extern struct fake_discard fake_discards[FAKE_DISCARDS]; /* the first ones */
 extern unsigned int fake_discard_count;
+extern unsigned int fake_flushes;
+extern unsigned int fake_flushed;        /* how many calls there had been before the last flush */
+/* Pages that one call gives up at most. */
+extern uint64_t fake_discard_step;
 /* Pages that may still be given up before too many wait. */
 extern uint64_t fake_discard_room;
 
-/* No calls so far, room for all. */
+/* No calls so far, room for all at once. */
 void fake_discard_reset(void);
 
 #endif

@@ -264,30 +264,74 @@ static void test_the_rest_waits(void **state)
 	(void)state;
 	fake_discard_room = 10;
 	send_run(INFLATE, FIRST, 1, 100);
-	assert_int_equal(fake_discard_count, 1);
+	assert_int_equal(fake_discard_count, 2);
 	assert_int_equal(balloon->actual_pages, 10);
 	assert_int_equal(used(INFLATE), 0);
 	/* However often the guest calls: nothing happens before its time. Deflating does. */
 	for (unsigned int i = 0; i < 20; i++)
 		fake_virtio_notify(&guest, INFLATE);
 	work();
-	assert_int_equal(fake_discard_count, 1);
+	assert_int_equal(fake_discard_count, 2);
 	send_run(DEFLATE, FIRST, 1, 3);
 	assert_int_equal(used(DEFLATE), 1);
 	assert_int_equal(balloon->actual_pages, 7);
-	/* The array is read by then, or not: the pages at hand are these. */
+	/* There is no room yet. */
 	fake_clock_advance(NS_PER_MS);
 	work();
-	assert_int_equal(fake_discard_count, 2);
-	assert_call(1, FIRST + 10, 0);
+	assert_int_equal(fake_discard_count, 3);
 	assert_int_equal(used(INFLATE), 0);
 	fake_discard_room = 1000;
 	fake_clock_advance(NS_PER_MS);
 	work();
-	assert_call(2, FIRST + 10, 90);
+	assert_call(3, FIRST + 10, 90);
 	assert_int_equal(used(INFLATE), 1);
 	assert_int_equal(balloon->actual_pages, 97);
 	assert_int_equal(fake_clock_armed(), 0);
+}
+
+/* A call that does a part only is followed by the next one at once. */
+static void test_calls_may_do_a_part(void **state)
+{
+	(void)state;
+	fake_discard_step = 7;
+	send_run(INFLATE, FIRST, 1, 20);
+	assert_int_equal(fake_discard_count, 3);
+	assert_call(2, FIRST + 14, 6);
+	assert_int_equal(balloon->actual_pages, 20);
+	assert_int_equal(used(INFLATE), 1);
+	assert_int_equal(fake_clock_armed(), 0);
+}
+
+/* Before the guest may have them back, and only where something was given up, and not for each range. */
+static void test_flushes_before_it_answers(void **state)
+{
+	const uint32_t none[] = { ~0U };
+
+	(void)state;
+	send_run(INFLATE, FIRST, 2, 20);
+	assert_int_equal(used(INFLATE), 1);
+	assert_int_equal(fake_flushes, 1);
+	assert_int_equal(fake_flushed, 20);
+	send_run(DEFLATE, FIRST, 1, 20);
+	send_pages(INFLATE, none, 1);
+	send(HINT, 0x400000, 0x200000, true);
+	assert_int_equal(fake_flushes, 1);
+	send(REPORTING, 0x400000, 0x400000, true);
+	assert_int_equal(used(REPORTING), 0);
+	assert_int_equal(fake_flushes, 1);
+	work();
+	assert_int_equal(used(REPORTING), 1);
+	assert_int_equal(fake_flushes, 2);
+	assert_int_equal(fake_flushed, 22);
+	/* A driver that resets the device has them back as well. */
+	fake_discard_room = 5;
+	send_run(INFLATE, FIRST, 1, 20);
+	assert_int_equal(fake_flushes, 2);
+	fake_virtio_reset(&guest);
+	assert_int_equal(fake_flushes, 3);
+	assert_int_equal(fake_flushed, fake_discard_count);
+	fake_virtio_reset(&guest);
+	assert_int_equal(fake_flushes, 3);
 }
 
 static void test_memory_for_the_array_waits(void **state)
@@ -384,12 +428,12 @@ static void test_reports_wait(void **state)
 	assert_int_equal(used(REPORTING), 0);
 	fake_discard_room = ~0ULL;
 	send(REPORTING, 0x600000, 0x100000, true);
-	assert_int_equal(fake_discard_count, 1);
+	assert_int_equal(fake_discard_count, 2);
 	fake_clock_advance(NS_PER_MS);
 	work();
 	assert_int_equal(used(REPORTING), 2);
-	assert_call(1, 0x400 + 100, 412);
-	assert_call(2, 0x600, 256);
+	assert_call(2, 0x400 + 100, 412);
+	assert_call(3, 0x600, 256);
 	assert_int_equal(balloon->reported_pages, 768);
 }
 
@@ -694,7 +738,7 @@ static void test_ring_breaks_while_pages_wait(void **state)
 	assert_true(fake_virtio_is_broken(&guest));
 	fake_clock_advance(NS_PER_MS);
 	work();
-	assert_int_equal(fake_discard_count, 1);
+	assert_int_equal(fake_discard_count, 2);
 	start(ALL);
 	send_run(INFLATE, FIRST, 1, 8);
 	assert_int_equal(used(INFLATE), 1);
@@ -738,6 +782,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_odd_buffers, begin, end),
 		cmocka_unit_test_setup_teardown(test_a_go_is_bounded, begin, end),
 		cmocka_unit_test_setup_teardown(test_the_rest_waits, begin, end),
+		cmocka_unit_test_setup_teardown(test_calls_may_do_a_part, begin, end),
+		cmocka_unit_test_setup_teardown(test_flushes_before_it_answers, begin, end),
 		cmocka_unit_test_setup_teardown(test_memory_for_the_array_waits, begin, end),
 		cmocka_unit_test_setup_teardown(test_reset_with_the_rest_pending, begin, end),
 		cmocka_unit_test_setup_teardown(test_reports, begin, end),
