@@ -335,7 +335,7 @@ static void test_secret(void **state)
 	(void)state;
 	begin_open(3, false);
 	memset(before, 0, sizeof(before));
-	for (unsigned int i = 0; i < 3000; i++) {
+	for (unsigned int i = 0; i < 400; i++) {
 		struct out *out = &outs[0];
 
 		memset(&out->batch, 0, sizeof(out->batch));
