@@ -5,7 +5,7 @@
 #include "lib/bits.h"
 
 /* Words that are looked at for a run as long as wanted; after that the longest found will do. */
-#define LOOK_WORDS 512U
+#define LOOK_WORDS 64U
 
 static struct swap_segment *segment_of_word(const struct swap_slots *slots, uint64_t word)
 {

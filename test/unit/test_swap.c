@@ -21,7 +21,7 @@
 #include "test/unit/fake_frames.h"
 #include "test/unit/pages.h"
 
-#define SLOTS 1025U /* of the first window; with slot 0 */
+#define SLOTS 401U /* of the first window; with slot 0 */
 
 static struct fake_disk disk;
 static struct block_device whole; /* of which the fake disk is a partition */
@@ -297,7 +297,7 @@ static void test_random(void **state)
 		struct swap_stats stats;
 
 		begin_open(round, round);
-		for (unsigned int step = 0; step < 3000; step++) {
+		for (unsigned int step = 0; step < 2000; step++) {
 			unsigned int what = pages_draw(10);
 			struct out *out = &outs[pages_draw(SWAP_BATCHES)];
 
@@ -309,7 +309,7 @@ static void test_random(void **state)
 				fake_disk_complete(&disk, pages_draw(disk.pending_count));
 			else if (what < 8 && live_count)
 				assert_int_equal(read_in(&live[pages_draw(live_count)]), 0);
-			else if (live_count > 300 + pages_draw(700))
+			else if (live_count > 100 + pages_draw(280))
 				drop_live(pages_draw(live_count));
 		}
 		run_everything();
@@ -435,7 +435,7 @@ static void test_full(void **state)
 	assert_int_equal(live_count, SLOTS - 1);
 	assert_int_equal(outs[0].batch.count, (SLOTS - 1 - 64) % 13);
 	assert_int_equal(start_out(&outs[0], 1), -ENOSPC);
-	drop_live(500);
+	drop_live(200);
 	assert_true(swap_available());
 	assert_int_equal(start_out(&outs[0], 16), 0);
 	assert_int_equal(outs[0].batch.count, 1);
