@@ -22,6 +22,7 @@ set(DEVICES_SOURCES
 	devices/virtio/virtio_pci_config.c)
 # The virtio devices themselves, which stand on disks, networks and the like.
 set(VIRTIO_DEVICE_SOURCES
+	devices/virtio/balloon.c
 	devices/virtio/blk.c
 	devices/virtio/console.c
 	devices/virtio/net.c

@@ -9,6 +9,7 @@
 #include "mgmt/vm_disks.h"
 #include "mgmt/vm_load.h"
 #include "mgmt/vm_nets.h"
+#include "vcpu/balloon_port.h"
 #include "vcpu/sched.h"
 
 static void show_file(const char *what, const char *path, const char *words)
@@ -66,6 +67,42 @@ static void show_memory(const struct managed_vm *managed)
 		text_size(managed->config->memory_bytes).chars,
 		text_size(memory->resident_pages * PAGE_SIZE).chars,
 		text_size(vms_overhead_bytes(managed)).chars);
+}
+
+static struct text pages(const uint64_t *count)
+{
+	return text_size(__atomic_load_n(count, __ATOMIC_RELAXED) * PAGE_SIZE);
+}
+
+/* What the guest says of itself, which may be anything. */
+static void show_told(const struct vm_balloon *balloon)
+{
+	uint64_t told_ns = __atomic_load_n(&balloon->stats_ns, __ATOMIC_RELAXED);
+	uint64_t total = __atomic_load_n(&balloon->stats[VIRTIO_BALLOON_S_MEMTOT],
+		__ATOMIC_RELAXED);
+	uint64_t available = __atomic_load_n(&balloon->stats[VIRTIO_BALLOON_S_AVAIL],
+		__ATOMIC_RELAXED);
+
+	if (told_ns && total != BALLOON_STAT_UNKNOWN && available != BALLOON_STAT_UNKNOWN)
+		console_print("; %s of %s available %s ago", text_size(available).chars,
+			text_size(total).chars, text_duration(clock_now_ns() - told_ns).chars);
+}
+
+static void show_balloon(const struct vm_balloon *balloon)
+{
+	if (!__atomic_load_n(&balloon->live, __ATOMIC_RELAXED)) {
+		console_print("  balloon   %s wanted; the guest has no driver for it\n",
+			pages(&balloon->target_pages).chars);
+		return;
+	}
+	console_print("  balloon   %s of %s wanted, %s reported free",
+		pages(&balloon->actual_pages).chars, pages(&balloon->target_pages).chars,
+		pages(&balloon->reported_pages).chars);
+	if (__atomic_load_n(&balloon->skipped_pages, __ATOMIC_RELAXED))
+		console_print(", %s named that are none of its RAM",
+			pages(&balloon->skipped_pages).chars);
+	show_told(balloon);
+	console_print("\n");
 }
 
 /* "1234.567 s" */
@@ -202,6 +239,8 @@ void cmd_vm_show(const struct shell_call *call)
 		return;
 	}
 	show_memory(managed);
+	if (managed_is_running(managed) && vm->balloon)
+		show_balloon(vm->balloon);
 	show_time(managed);
 	if (managed_is_running(managed))
 		for (unsigned int i = 0; i < vm->vcpu_count; i++)

@@ -27,6 +27,7 @@
  *	net = lan0, rate=10M            # a virtio-net, repeatable; see struct config_net
  *	console                         # a virtio-console; as console = yes
  *	rng                             # a virtio-rng
+ *	balloon = yes                   # a virtio-balloon; no: the guest keeps what it has
  *
  *	[net lan0]
  *	nic = nic0                      # the machine's NIC that leads outside; none
@@ -109,6 +110,7 @@ enum config_vm_key {
 	CONFIG_KEY_NET,
 	CONFIG_KEY_CONSOLE,
 	CONFIG_KEY_RNG,
+	CONFIG_KEY_BALLOON,
 	CONFIG_VM_KEYS
 };
 
@@ -153,7 +155,7 @@ struct vm_config {
 	size_t disk_count;
 	struct config_net nets[CONFIG_MAX_NETS];
 	size_t net_count;
-	bool console, rng;           /* the virtio ones */
+	bool console, rng, balloon;  /* the virtio ones */
 	enum config_boot boot;
 	bool autostart;
 	bool debug_exit;

@@ -291,6 +291,11 @@ void config_set_rng(struct config_parser *p, const char *key, struct span raw)
 	config_take_switch(p, key, raw, &p->vm->rng);
 }
 
+void config_set_balloon(struct config_parser *p, const char *key, struct span raw)
+{
+	config_take_switch(p, key, raw, &p->vm->balloon);
+}
+
 /* --- [net NAME] --- */
 
 /* "nic0" */

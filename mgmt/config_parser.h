@@ -47,6 +47,7 @@ void config_set_disk(struct config_parser *p, const char *key, struct span raw);
 void config_set_net(struct config_parser *p, const char *key, struct span raw);
 void config_set_console(struct config_parser *p, const char *key, struct span raw);
 void config_set_rng(struct config_parser *p, const char *key, struct span raw);
+void config_set_balloon(struct config_parser *p, const char *key, struct span raw);
 /* For that of config_ballast.c. */
 void config_set_swap(struct config_parser *p, const char *key, struct span raw);
 /* Is what a disk comes from a path, and not the name of one of the machine's? */

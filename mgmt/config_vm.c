@@ -156,6 +156,7 @@ static const struct config_key keys[CONFIG_VM_KEYS] = {
 	[CONFIG_KEY_NET] = { .name = "net", .set = config_set_net, .repeats = true },
 	[CONFIG_KEY_CONSOLE] = { .name = "console", .set = config_set_console, .bare = true },
 	[CONFIG_KEY_RNG] = { .name = "rng", .set = config_set_rng, .bare = true },
+	[CONFIG_KEY_BALLOON] = { .name = "balloon", .set = config_set_balloon, .bare = true },
 };
 _Static_assert(CONFIG_VM_KEYS <= CONFIG_MAX_KEYS, "each has its line");
 
@@ -169,6 +170,7 @@ void config_vm_init(struct vm_config *vm)
 		.shares_per_mib = CONFIG_SHARES_NORMAL,
 		.vcpus = 1,
 		.cmdline = "",
+		.balloon = true,
 		.sched = { SCHED_WEIGHT_DEFAULT, 0, CPU_SET_ALL },
 	};
 }

@@ -67,7 +67,7 @@ static const char *value(const char *typed, size_t index)
 	if (is_key(typed, "net"))
 		return shell_net(index);
 	if (is_key(typed, "autostart") || is_key(typed, "debug-exit") ||
-		is_key(typed, "console") || is_key(typed, "rng"))
+		is_key(typed, "console") || is_key(typed, "rng") || is_key(typed, "balloon"))
 		return index < ARRAY_SIZE(switches) ? switches[index] : NULL;
 	return NULL;
 }

@@ -4,6 +4,7 @@
 
 #include "balloon/policy.h"
 #include "devices/platform.h"
+#include "devices/virtio/balloon.h"
 #include "devices/virtio/rng.h"
 #include "host/memory.h"
 #include "lib/printf.h"
@@ -150,7 +151,11 @@ static int plug_devices(struct managed_vm *managed, char *why, size_t size)
 		error = vm_nets_create(managed, why, size);
 	if (!error)
 		error = vm_console_connect(managed);
-	return error ? error : create_rng(managed, why, size);
+	if (!error)
+		error = create_rng(managed, why, size);
+	if (!error && managed->config->balloon)
+		error = virtio_balloon_create(managed->vm, managed->platform->pci);
+	return error;
 }
 
 static int furnish(struct managed_vm *managed, char *why, size_t size)

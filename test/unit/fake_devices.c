@@ -12,6 +12,7 @@
 
 #include "devices/virtio/blk.h"
 #include "devices/virtio/net.h"
+#include "devices/virtio/balloon.h"
 #include "devices/virtio/rng.h"
 
 struct fake_devices devices;
@@ -256,4 +257,13 @@ int virtio_rng_create(struct vm *vm, struct pci *pci)
 	if (!devices.rng_error)
 		devices.rngs++;
 	return devices.rng_error;
+}
+
+int virtio_balloon_create(struct vm *vm, struct pci *pci)
+{
+	(void)vm;
+	(void)pci;
+	if (!devices.balloon_error)
+		devices.balloons++;
+	return devices.balloon_error;
 }

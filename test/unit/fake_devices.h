@@ -21,13 +21,13 @@ struct fake_devices {
 	/* What the VMs were given since fake_devices_reset(). */
 	struct block_device *backing[16];
 	char serials[16][24];
-	unsigned int blks, nets, consoles, rngs;
+	unsigned int blks, nets, consoles, rngs, balloons;
 	struct virtio_console_port *ports; /* of the last console */
 	unsigned int port_count;
 	char input[64];                /* what hvc0 was given */
 	size_t input_room;
 
-	int blk_error, net_error, console_error, rng_error, overlay_error;
+	int blk_error, net_error, console_error, rng_error, balloon_error, overlay_error;
 	struct net_port port[16];      /* of virtio_net_create(), and nic0 */
 	struct net_port nic;
 	bool has_nic;

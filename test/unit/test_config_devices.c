@@ -83,7 +83,9 @@ static void switches_may_stand_bare(void **state)
 	(void)state;
 	assert_true(vm->console);
 	assert_true(vm->rng);
-	vm = parse_good("console = no\nrng = yes\n");
+	assert_true(vm->balloon); /* which there is unless one wants none */
+	vm = parse_good("console = no\nrng = yes\nballoon = no\n");
+	assert_false(vm->balloon);
 	assert_false(vm->console);
 	assert_true(vm->rng);
 	vm = parse_good("");
@@ -139,6 +141,7 @@ static const struct {
 	{ "net = lan0, rate=0", "rate '0' " NO_RATE },
 	{ "net = lan0, rate=2000G", "rate '2000G' " NO_RATE },
 	{ "console = on", "console 'on' is not known; did you mean 'no'?" },
+	{ "balloon = 256M", "balloon '256M' is not known; expected yes or no" },
 	{ "rng = /dev/random", "rng '/dev/random' is not known; expected yes or no" },
 	{ "consol", "'consol' has no '='; expected key = value" },
 };

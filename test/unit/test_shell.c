@@ -369,7 +369,7 @@ static void tab_offers_what_may_follow(void **state)
 }
 
 #define KEYS "memory= maxmem= min= shares= group= vcpus= kernel= initrd= module= cmdline= boot= autostart= " \
-	     "debug-exit= weight= cap= cpus= tsc= disk= net= console= rng= "
+	     "debug-exit= weight= cap= cpus= tsc= disk= net= console= rng= balloon= "
 
 /* The same for the word that begins at `start`. */
 static const char *offered_at(const char *line, size_t start)
@@ -398,6 +398,7 @@ static void tab_offers_settings(void **state)
 	assert_string_equal(offered("vm set debug vcpus=2 "), KEYS);
 	assert_string_equal(offered_at("vm set win net=", 11), "net=lan0 ");
 	assert_string_equal(offered_at("vm set win rng=", 11), "rng=yes rng=no ");
+	assert_string_equal(offered_at("vm set win balloon=", 11), "balloon=yes balloon=no ");
 	assert_string_equal(offered_at("vm create x kernel=/a", 12), "kernel=/a/vmlinuz kernel=/b ");
 	assert_string_equal(offered_at("vm create x like=", 12), "like=debian like=debug like=win ");
 	assert_string_equal(offered_at("vm set win boot=", 11),

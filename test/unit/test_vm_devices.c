@@ -473,6 +473,21 @@ static void the_machine_may_have_no_randomness(void **state)
 	assert_refused(one, "it has no room for all its devices");
 }
 
+static void a_balloon_may_be_left_out(void **state)
+{
+	(void)state;
+	config.vms[0].balloon = true;
+	begin();
+	starts(one);
+	starts(two);
+	assert_int_equal(devices.balloons, 1);
+	stops(one);
+	vms_destroy(one);
+	assert_said("vm one: destroyed\r\n");
+	devices.balloon_error = -ENOSPC;
+	assert_refused(one, "it has no room for all its devices");
+}
+
 static void the_first_nic_leads_outside(void **state)
 {
 	(void)state;
@@ -528,6 +543,7 @@ int main(void)
 		TEST(the_console_has_two_ports),
 		TEST(guests_write_to_the_log),
 		TEST(the_machine_may_have_no_randomness),
+		TEST(a_balloon_may_be_left_out),
 		TEST(the_first_nic_leads_outside),
 		TEST(the_configuration_says_where_nics_lead),
 	};
