@@ -8,6 +8,8 @@
 
 #define MS 1000000ULL
 #define HUGE_BYTES 0xffffffffU
+#define BALLOON_REPORTING (1ULL << 5)
+#define FREE_PAGE 0x2000U /* number of the page at 32 MiB, and nothing of ours beyond it */
 
 static volatile struct ring ring;
 static struct descriptor table[512] __attribute__((aligned(4096)));
@@ -18,7 +20,8 @@ static struct {
 	uint64_t sector;
 } blk_header;
 
-static const unsigned int kinds[] = { VIRTIO_RNG, VIRTIO_CONSOLE, VIRTIO_BLK, VIRTIO_NET };
+static const unsigned int kinds[] = { VIRTIO_RNG, VIRTIO_CONSOLE, VIRTIO_BLK, VIRTIO_NET,
+	VIRTIO_BALLOON };
 
 /* Which queue of the device an ordinary request goes to. */
 static unsigned int queue_of(const struct virtio *v)
@@ -55,6 +58,11 @@ static unsigned int ordinary(struct virtio *v, volatile struct descriptor *d)
 		for (unsigned int i = 0; i < 6; i++)
 			data[18 + i] = v->config[i];
 		set(d, (uint64_t)data, 72, 0, 0);
+		return 1;
+	case VIRTIO_BALLOON:
+		for (unsigned int i = 0; i < 16; i++)
+			((uint32_t *)data)[i] = FREE_PAGE + i;
+		set(d, (uint64_t)data, 64, 0, 0);
 		return 1;
 	default:
 		data[0] = '.';
@@ -478,6 +486,88 @@ static void attack_messages(struct virtio *v)
 	pci_write(v->function, capability, 0);
 }
 
+/* --- pages given up that are in use, were given up before, or are none --- */
+
+static void give_up(struct virtio *v, unsigned int queue, const uint32_t *pages, unsigned int count)
+{
+	CHECK(virtio_negotiate(v, 0));
+	virtio_set_queue(v, queue, &ring);
+	virtio_start(v);
+	memcpy(data, pages, count * sizeof(*pages));
+	set(&ring.descriptors[0], (uint64_t)data, count * sizeof(*pages), 0, 0);
+	submit(v);
+}
+
+/* What the device itself reads and writes, and what may come to be zeroes without harm. */
+static void attack_own_pages(struct virtio *v)
+{
+	const uint32_t pages[] = { (uint64_t)&ring >> 12, (uint64_t)data >> 12, (uint64_t)table >> 12,
+		(uint64_t)&ring >> 12 };
+
+	for (unsigned int round = 0; round < 20; round++) {
+		give_up(v, round % 2, pages, 4);
+		/* Again, in a ring that may have gone. */
+		ring.available.index += round;
+		virtio_notify(v);
+	}
+}
+
+static void attack_pages(struct virtio *v)
+{
+	static uint32_t pages[512];
+
+	for (unsigned int round = 0; round < 24; round++) {
+		for (unsigned int i = 0; i < 512; i++)
+			pages[i] = round < 8 ? FREE_PAGE + i * (round % 4) :
+				round < 16 ? FREE_PAGE + (uint32_t)hostile_random() % 0x2000 :
+				(uint32_t)hostile_random() | 0x4000;
+		give_up(v, round % 2, pages, 512);
+		/* While they are on their way. */
+		for (unsigned int i = 0; i < 512; i += 16)
+			if (pages[i] >= FREE_PAGE && pages[i] < RAM_END >> 12)
+				*(volatile uint32_t *)((uint64_t)pages[i] << 12) = i;
+	}
+	for (unsigned int a = 0; a < BAD; a++) {
+		pages[0] = (uint32_t)(bad_addresses[a] >> 12);
+		if (pages[0] >= FREE_PAGE)
+			give_up(v, a % 2, pages, 1);
+	}
+}
+
+/* Large ranges of free pages, that are touched again at once; and ranges that are not free at all. */
+static void attack_reports(struct virtio *v)
+{
+	for (unsigned int round = 0; round < 16; round++) {
+		uint64_t start = ((uint64_t)FREE_PAGE << 12) + hostile_random() % 0x1000000;
+		uint32_t bytes = (uint32_t)(hostile_random() % (RAM_END - start));
+
+		CHECK(virtio_negotiate(v, BALLOON_REPORTING));
+		virtio_set_queue(v, 2, &ring);
+		virtio_start(v);
+		set(&ring.descriptors[0], start, bytes, DESC_NEXT | DESC_WRITE, 1);
+		set(&ring.descriptors[1], start, bytes, DESC_WRITE, 0);
+		virtio_submit(v, 0);
+		for (uint64_t at = start & ~4095ULL; at < start + bytes; at += 128 << 12)
+			*(volatile uint64_t *)at = at;
+		virtio_submit(v, 0);
+	}
+}
+
+static void balloon(void)
+{
+	static void (*const attacks[])(struct virtio *v) = { attack_pages, attack_reports, attack_own_pages };
+	struct virtio v;
+
+	CHECK(virtio_open(&v, VIRTIO_BALLOON, 0));
+	for (unsigned int i = 0; i < 3; i++) {
+		paint();
+		attacks[i](&v);
+		paint();
+		recover(&v);
+	}
+	CHECK(virtio_reset(&v));
+}
+
 #define DEFINE_ATTACK(name)                                                                        \
 	static void name(void)                                                                     \
 	{                                                                                          \
@@ -515,6 +605,7 @@ static const struct hostile_case cases[] = {
 	{ "case=registers", registers },
 	{ "case=bars", bars },
 	{ "case=messages", messages },
+	{ "case=balloon", balloon },
 };
 
 HOSTILE_MAIN(cases)

@@ -4,6 +4,9 @@
 
 #define SECOND 1000000000ULL
 #define ECAM 0xe0000000ULL
+#define FREE_RAM 0x2000000ULL /* 32 MiB, and nothing of ours beyond it */
+#define BALLOON_STATS (1ULL << 1)
+#define BALLOON_REPORTING (1ULL << 5)
 
 static volatile struct ring ring;
 static uint8_t buffer[8192] __attribute__((aligned(4096)));
@@ -153,6 +156,51 @@ static void test_console(void)
 	CHECK(virtio_reset(&v));
 }
 
+/* Some pages go into the balloon, which is as large as is wanted of it, and come out; some are free. */
+static void test_balloon(void)
+{
+	static uint32_t pages[16];
+	static struct {
+		uint16_t tag;
+		uint64_t value;
+	} __attribute__((packed)) total = { 5, 64 << 20 };
+	struct virtio v;
+
+	for (unsigned int i = 0; i < 16; i++)
+		pages[i] = FREE_RAM / 4096 + i;
+	CHECK(virtio_open(&v, VIRTIO_BALLOON, 0));
+	test_status(&v);
+	CHECK(virtio_features(&v) & BALLOON_STATS);
+	CHECK(virtio_features(&v) & BALLOON_REPORTING);
+	for (unsigned int queue = 0; queue < 2; queue++) {
+		CHECK(virtio_negotiate(&v, 0));
+		CHECK_EQUAL(*(volatile uint32_t *)v.config, 0);
+		virtio_set_queue(&v, queue, &ring);
+		virtio_start(&v);
+		virtio_describe(&v, 0, pages, sizeof(pages), 0);
+		virtio_submit(&v, 0);
+		CHECK_EQUAL(virtio_wait(&v, SECOND), 0);
+		*(volatile uint64_t *)FREE_RAM = 77;
+		CHECK_EQUAL(*(volatile uint64_t *)FREE_RAM, 77);
+	}
+	/* Without gaps in the numbers of queues. */
+	CHECK(virtio_negotiate(&v, BALLOON_REPORTING));
+	virtio_set_queue(&v, 2, &ring);
+	virtio_start(&v);
+	virtio_describe(&v, 0, (void *)FREE_RAM, 4 << 20, DESC_WRITE);
+	virtio_submit(&v, 0);
+	CHECK_EQUAL(virtio_wait(&v, SECOND), 0);
+	/* A buffer of statistics stays there until others are wanted. */
+	CHECK(virtio_negotiate(&v, BALLOON_STATS));
+	virtio_set_queue(&v, 2, &ring);
+	virtio_start(&v);
+	virtio_describe(&v, 0, &total, sizeof(total), 0);
+	virtio_submit(&v, 0);
+	CHECK(virtio_wait(&v, SECOND / 100) < 0);
+	CHECK_EQUAL(virtio_status(&v) & VIRTIO_NEEDS_RESET, 0);
+	CHECK(virtio_reset(&v));
+}
+
 int guest_main(void)
 {
 	guest_idt_init();
@@ -161,5 +209,6 @@ int guest_main(void)
 	test_console();
 	test_blk();
 	test_net();
+	test_balloon();
 	return guest_failures();
 }

@@ -52,7 +52,7 @@ ATTACKS = {
          "string-port", "string-output", "exceptions"), ENDLESS) | {"init-self": RESETS},
     "virtio": dict.fromkeys(
         ("loops", "next", "addresses", "lengths", "order", "indirect", "indices", "rings", "sizes", "status", "reset",
-         "rewrite", "registers", "bars", "messages"), SURVIVES),
+         "rewrite", "registers", "bars", "messages", "balloon"), SURVIVES),
     "sweep": dict.fromkeys(("msrs", "cpuids", "ports", "memory", "xstates", "lapic"), SURVIVES),
 }
 
