@@ -109,6 +109,9 @@ ballast_system_test(net-short bochs-vmx LONG)
 ballast_system_test(net-short bochs-svm LONG)
 ballast_system_test(distribution qemu-svm LONG TIMEOUT 1800)
 
+# Memory that guests give up.
+ballast_guest_test(balloon qemu-svm)
+
 # Guests and the world outside, through the machine's NICs.
 ballast_system_test(uplink qemu-svm)
 ballast_system_test(uplink bochs-vmx LONG TIMEOUT 900)
