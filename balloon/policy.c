@@ -25,6 +25,8 @@
 		.step_percent = 6,                                                                 \
 		.quantum_permille = 15,                                                            \
 		.patience_ms = 10000,                                                              \
+		.scan_pages = 2000,                                                                \
+		.sample_period_s = 30,                                                             \
 	}
 
 const struct policy_settings policy_defaults = DEFAULTS;

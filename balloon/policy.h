@@ -31,6 +31,9 @@ struct policy_settings {
 	uint32_t step_percent;     /* a target moves by so much of the guest's most in a step */
 	uint32_t quantum_permille; /* a target that rests heeds no smaller change than that */
 	uint32_t patience_ms;      /* a balloon that has not moved for so long is not waited for */
+	/* What is looked at, whatever the need: balloon/cycle.h. */
+	uint32_t scan_pages;       /* of each guest in a second, for equal contents; 0: none */
+	uint32_t sample_period_s;  /* of the estimate of the working set; 0: there is none */
 };
 
 extern const struct policy_settings policy_defaults;

@@ -2,9 +2,12 @@
 #
 # Memory overcommit: balloon targets, page sharing, compression and swap belong here.
 set(BALLOON_SOURCES
+	balloon/cycle.c
+	balloon/economy.c
 	balloon/estimate.c
 	balloon/policy.c
 	balloon/policy_state.c
+	balloon/share.c
 	balloon/store.c
 	balloon/swap.c
 	balloon/swap_open.c

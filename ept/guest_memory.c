@@ -7,12 +7,13 @@
 
 static uint8_t zeroes[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 
-static uint64_t floor_frames;  /* [a] */
+static uint64_t floor_frames, least_frames; /* [a] */
 static uint32_t newest_number; /* [a] */
 
-void guest_memory_set_floor(uint64_t frames)
+void guest_memory_set_floor(uint64_t frames, uint64_t least)
 {
 	__atomic_store_n(&floor_frames, frames, __ATOMIC_RELAXED);
+	__atomic_store_n(&least_frames, least, __ATOMIC_RELAXED);
 }
 
 hpa_t page_zero_frame(void)
@@ -167,13 +168,26 @@ struct need {
 	bool urgent; /* by Ballast itself, which cannot wait */
 };
 
+static bool may_take(const struct need *need, unsigned int order)
+{
+	const struct guest_memory *memory = need->memory;
+	bool guaranteed = memory->resident_pages + BIT(order) <=
+		__atomic_load_n(&memory->guaranteed_pages, __ATOMIC_RELAXED);
+	const uint64_t *floor = guaranteed ? &least_frames : &floor_frames;
+
+	if (need->urgent)
+		return true;
+	if (!guaranteed && __atomic_load_n(&memory->must_wait, __ATOMIC_RELAXED))
+		return false;
+	return frame_free_count() >= BIT(order) + __atomic_load_n(floor, __ATOMIC_RELAXED);
+}
+
 static hpa_t take_frames(const struct need *need, unsigned int order)
 {
 	struct guest_memory *memory = need->memory;
 	hpa_t frames;
 
-	if (!need->urgent && (__atomic_load_n(&memory->must_wait, __ATOMIC_RELAXED) ||
-		frame_free_count() < BIT(order) + __atomic_load_n(&floor_frames, __ATOMIC_RELAXED)))
+	if (!may_take(need, order))
 		return HPA_NONE;
 	frames = frame_alloc(order, FRAME_GUEST);
 	if (frames != HPA_NONE)

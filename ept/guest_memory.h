@@ -82,6 +82,7 @@ struct guest_memory {
 	uint64_t limit_pages;                          /* [I] all slots together */
 	/* [a] counts up whenever backing is taken away: pointers got before are then stale */
 	uint64_t generation;
+	uint64_t guaranteed_pages;                     /* [a] that it gets whatever others have */
 	bool must_wait;                                /* [a] no frames for it now */
 	bool by_page;                                  /* [a] no more at once than was touched */
 	struct guest_limbo limbo;
@@ -101,9 +102,12 @@ enum memory_answer {
 	MEMORY_LOST,      /* RAM, but what was kept of it cannot be read any more */
 };
 
-/* The guest's first touches get frames only while more than so many are free: the rest is for
- * Ballast's own accesses on behalf of guests, which cannot wait. */
-void guest_memory_set_floor(uint64_t frames);
+/*
+ * Guests get frames by touching their memory while more than `frames` are free; those that have
+ * less than they are guaranteed, while more than `least` are: the rest is for Ballast's own
+ * accesses on behalf of guests, which cannot wait.
+ */
+void guest_memory_set_floor(uint64_t frames, uint64_t least);
 
 /* No slots yet; -ENOMEM. */
 int guest_memory_init(struct guest_memory *memory, const struct s2_format *format) __must_check;

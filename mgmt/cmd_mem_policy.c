@@ -15,15 +15,18 @@ struct setting {
 	const char *name;
 	size_t offset; /* of a uint32_t in struct policy_settings */
 	uint32_t least, most;
+	const char *unit;
 };
 
 static const struct setting settings[] = {
-	{ "tax", offsetof(struct policy_settings, tax_percent), 0, POLICY_TAX_MAX },
-	{ "high", offsetof(struct policy_settings, high_percent), 1, MOST_FREE_PERCENT },
-	{ "soft", offsetof(struct policy_settings, soft_percent), 1, MOST_FREE_PERCENT },
-	{ "hard", offsetof(struct policy_settings, hard_percent), 1, MOST_FREE_PERCENT },
-	{ "low", offsetof(struct policy_settings, low_percent), 0, MOST_FREE_PERCENT },
-	{ "step", offsetof(struct policy_settings, step_percent), 1, 100 },
+	{ "tax", offsetof(struct policy_settings, tax_percent), 0, POLICY_TAX_MAX, "%" },
+	{ "high", offsetof(struct policy_settings, high_percent), 1, MOST_FREE_PERCENT, "%" },
+	{ "soft", offsetof(struct policy_settings, soft_percent), 1, MOST_FREE_PERCENT, "%" },
+	{ "hard", offsetof(struct policy_settings, hard_percent), 1, MOST_FREE_PERCENT, "%" },
+	{ "low", offsetof(struct policy_settings, low_percent), 0, MOST_FREE_PERCENT, "%" },
+	{ "step", offsetof(struct policy_settings, step_percent), 1, 100, "%" },
+	{ "scan", offsetof(struct policy_settings, scan_pages), 0, 1000000, "" },
+	{ "sample", offsetof(struct policy_settings, sample_period_s), 0, 3600, "s" },
 };
 
 const char *shell_policy(size_t index)
@@ -54,14 +57,16 @@ static bool take_word(struct span word, struct policy_settings *to)
 
 	setting = lex_assignment(word, &key, &raw) == LEX_OK ? find_setting(key) : NULL;
 	if (!setting) {
-		console_print("mem policy: '%s' is none of tax=, high=, soft=, hard=, low=, "
-			"step=\n", config_show(word, shown));
+		console_print("mem policy: '%s' is none of tax, high, soft, hard, low, step, scan,"
+			" sample\n", config_show(word, shown));
 		return false;
 	}
-	if (!config_number(raw, &number, &rest) || (rest.length && !span_equals(rest, "%")) ||
+	if (!config_number(raw, &number, &rest) ||
+		(rest.length && !span_equals(rest, setting->unit)) ||
 		number < setting->least || number > setting->most) {
-		console_print("mem policy: %s '%s' is not %u%% to %u%%\n", setting->name,
-			config_show(raw, shown), setting->least, setting->most);
+		console_print("mem policy: %s '%s' is not %u%s to %u%s\n", setting->name,
+			config_show(raw, shown), setting->least, setting->unit, setting->most,
+			setting->unit);
 		return false;
 	}
 	*(uint32_t *)((char *)to + setting->offset) = (uint32_t)number;
@@ -106,6 +111,10 @@ static void show(void)
 		100 / (100 - now->tax_percent), 10000 / (100 - now->tax_percent) % 100);
 	console_print("step  %u%% of its memory: so far a guest's target moves at once\n",
 		now->step_percent);
+	console_print("scan  %u pages of each guest are looked at in a second, for equal ones\n",
+		now->scan_pages);
+	console_print("sample %us: so long pages are watched, to tell how many are in use\n",
+		now->sample_period_s);
 	console_print("free  %s of %s, the state is %s\n",
 		text_size(view.free_pages * PAGE_SIZE).chars,
 		text_size(view.total_pages * PAGE_SIZE).chars, policy_state_name(view.state));

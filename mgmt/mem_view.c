@@ -1,54 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "mgmt/mem_view.h"
 
+#include "balloon/economy.h"
 #include "host/clock.h"
 #include "host/memory.h"
 #include "mgmt/vms.h"
-#include "vcpu/balloon_port.h"
 
 static struct mem_machine_history history;
 static uint64_t due_ns;
 
-static uint64_t load(const uint64_t *value)
-{
-	return __atomic_load_n(value, __ATOMIC_RELAXED);
-}
-
-/* What is known without asking the economy. */
 void mem_view_machine(struct memory_view *view)
 {
-	struct memory_stats stats;
-
-	frame_get_stats(&stats);
-	*view = (struct memory_view){
-		.free_pages = stats.frames[FRAME_FREE],
-		.private_pages = stats.frames[FRAME_GUEST],
-		.store_pages = stats.frames[FRAME_STORE],
-		.overhead_pages = stats.frames[FRAME_VM],
-	};
-	view->total_pages = view->free_pages + view->private_pages + view->store_pages +
-		view->overhead_pages;
-	view->state = policy_state_next(&policy_settings, POLICY_HIGH, view->free_pages,
-		view->total_pages);
-	for (size_t i = 0; i < vms_count(); i++) {
-		struct vm_memory_view vm;
-
-		mem_view_vm(vms_at(i), &vm);
-		view->ballooned_pages += vm.balloon_pages;
-	}
-}
-
-static void view_balloon(const struct vm_balloon *balloon, struct vm_memory_view *view)
-{
-	view->has_balloon = __atomic_load_n(&balloon->live, __ATOMIC_RELAXED);
-	view->balloon_target_pages = load(&balloon->target_pages);
-	view->balloon_pages = load(&balloon->actual_pages);
+	economy_view(view);
 }
 
 void mem_view_vm(const struct managed_vm *managed, struct vm_memory_view *view)
 {
 	const struct vm_config *config = managed->config;
 
+	if (managed_is_running(managed) && economy_view_vm(managed->vm, view))
+		return;
 	*view = (struct vm_memory_view){
 		.memory_pages = config->memory_bytes / PAGE_SIZE,
 		.max_pages = config_max_memory(config) / PAGE_SIZE,
@@ -56,14 +27,6 @@ void mem_view_vm(const struct managed_vm *managed, struct vm_memory_view *view)
 		.shares = config_shares(config),
 	};
 	view->entitled_pages = view->target_pages = view->memory_pages;
-	if (!managed_is_running(managed))
-		return;
-	view->resident_pages = load(&managed->vm->memory.resident_pages);
-	view->active_pages = view->resident_pages;
-	view->price = policy_price(&policy_settings, view->shares, view->resident_pages,
-		view->active_pages);
-	if (managed->vm->balloon)
-		view_balloon(managed->vm->balloon, view);
 }
 
 /* --- History --- */

@@ -2,6 +2,7 @@
 /* The boot CPU's loop, and the beginning and the end of it. */
 #include "mgmt/mgmt.h"
 
+#include "balloon/economy.h"
 #include "balloon/swap.h"
 #include "host/block/block.h"
 #include "host/clock.h"
@@ -181,6 +182,7 @@ static uint64_t poll_all(void)
 	again = sooner(again, console_poll());
 	again = sooner(again, console_log_poll());
 	again = sooner(again, cpu_load_poll());
+	again = sooner(again, economy_poll());
 	again = sooner(again, mem_history_poll());
 	keep_promises();
 	return end.wanted ? sooner(again, end.limit_ns) : again;
@@ -222,6 +224,8 @@ void mgmt_main(void)
 	policy_settings.tax_percent = config->ballast.memory_tax_percent;
 	nets_plug_nics(config);
 	open_swap();
+	if (economy_init())
+		panic("no memory for the memory economy");
 	if (vms_init(config))
 		panic("no memory for the list of VMs");
 	vms_autostart();

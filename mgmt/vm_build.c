@@ -2,6 +2,7 @@
 /* What a VM is made of, and the memory for it; see mgmt/vm_build.h. */
 #include "mgmt/vm_build.h"
 
+#include "balloon/economy.h"
 #include "balloon/policy.h"
 #include "devices/platform.h"
 #include "devices/virtio/balloon.h"
@@ -14,7 +15,6 @@
 #include "mgmt/vm_console.h"
 #include "mgmt/vm_disks.h"
 #include "mgmt/vm_nets.h"
-#include "vcpu/balloon_port.h"
 #include "vcpu/sched.h"
 
 /* Besides a guest's memory: its records, and page tables for all of it in the smallest pages. */
@@ -118,6 +118,7 @@ void vm_unbuild(struct managed_vm *managed)
 {
 	if (managed->vm) {
 		vm_console_disconnect(managed);
+		economy_remove(managed->vm);
 		vm_destroy(managed->vm);
 		heap_free(managed->dump);
 		managed->dump = NULL;
@@ -178,16 +179,40 @@ static int furnish(struct managed_vm *managed, char *why, size_t size)
 	return error ? error : sched_set(managed->vm, &config->sched);
 }
 
+/* The group's name as a number: FNV-1a. 0: none. */
+static uint64_t group_number(const char *name)
+{
+	uint64_t number = 0xcbf29ce484222325ULL;
+
+	if (!*name)
+		return 0;
+	while (*name)
+		number = (number ^ (uint8_t)*name++) * 0x100000001b3ULL;
+	return number;
+}
+
+static struct economy_terms terms_of(const struct vm_config *config)
+{
+	return (struct economy_terms){
+		.min_pages = config_min_memory(config) / PAGE_SIZE,
+		.memory_pages = config->memory_bytes / PAGE_SIZE,
+		.shares = config_shares(config),
+		.group = group_number(config->group),
+	};
+}
+
 void vm_build_set_memory(struct managed_vm *managed)
 {
-	const struct vm_config *config = managed->config;
-	struct vm_balloon *balloon = managed->vm->balloon;
-	uint64_t without = config_max_memory(config) - config->memory_bytes;
+	struct economy_terms terms = terms_of(managed->config);
 
-	if (!balloon)
-		return;
-	__atomic_store_n(&balloon->target_pages, without / PAGE_SIZE, __ATOMIC_RELAXED);
-	balloon->retarget(balloon);
+	economy_set_terms(managed->vm, &terms);
+}
+
+static int join_economy(struct managed_vm *managed)
+{
+	struct economy_terms terms = terms_of(managed->config);
+
+	return economy_add(managed->vm, &terms);
 }
 
 static const char *why_not_built(int error)
@@ -220,6 +245,8 @@ int vm_build(struct managed_vm *managed, char *why, size_t size)
 	} else {
 		managed->vm->overhead_bytes_before = before;
 		error = furnish(managed, why, size);
+		if (!error)
+			error = join_economy(managed);
 	}
 	if (error) {
 		vm_unbuild(managed);
@@ -227,7 +254,6 @@ int vm_build(struct managed_vm *managed, char *why, size_t size)
 			snprintf(why, size, why_not_built(error), -error);
 		return error;
 	}
-	vm_build_set_memory(managed);
 	managed->overhead_bytes = vm_memory_in_use() - before;
 	managed->table_pages = managed->vm->memory.s2.table_pages;
 	return 0;

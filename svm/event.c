@@ -71,8 +71,6 @@ void svm_inject(struct vcpu *vcpu, const struct vcpu_event *event)
 		prepare_software_event(vcpu, svm, event);
 		break;
 	case EVENT_INTERRUPT:
-		svm->leaves = svm_features.threaded_tcg;
-		break;
 	case EVENT_EXCEPTION:
 		break;
 	}

@@ -39,6 +39,7 @@ enum vm_stop {
 
 struct vm;
 struct vm_balloon;
+struct vm_economy;
 
 /* One device of a VM, embedded in the device's own structure. */
 struct device {
@@ -89,6 +90,7 @@ struct vm {
 	unsigned int vcpu_count;               /* [I] */
 	struct cpuid_table *cpuid;             /* [I] what CPUID says here */
 	struct vm_balloon *balloon;            /* [I] once running; NULL: there is none */
+	struct vm_economy *economy;            /* boot CPU: balloon/'s record of it; NULL: none */
 	uint64_t tsc_hz;                       /* [I] of the guest's TSC */
 	struct sched_params sched;             /* boot CPU; the CPUs [a] */
 	struct sched_group group;              /* how its vCPUs compete; see vcpu/sched_queue.h */

@@ -72,6 +72,9 @@ ballast_system_test(many-2 qemu-svm LONG)
 ballast_system_test(many-2 bochs-svm LONG)
 ballast_system_test(many-8 bochs-vmx LONG)
 ballast_system_test(many-fit qemu-svm LONG)
+ballast_system_test(sharing-2 qemu-svm)
+ballast_system_test(sharing-2 bochs-vmx LONG TIMEOUT 1200)
+ballast_system_test(sharing-10 qemu-svm LONG TIMEOUT 1800)
 ballast_system_test(many-64 qemu-svm LONG TIMEOUT 1800)
 
 # Clocks of guests that share a CPU, and what is left of a CPU beside guests that misbehave. In emulated time; several

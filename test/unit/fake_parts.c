@@ -10,6 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "balloon/economy.h"
 #include "devices/platform.h"
 #include "devices/uart.h"
 #include "host/log.h"
@@ -20,6 +21,7 @@
 #include "test/unit/fake_clock.h"
 #include "test/unit/fake_devices.h"
 #include "test/unit/fake_serial.h"
+#include "vcpu/balloon_port.h"
 #include "vcpu/pvclock.h"
 
 const struct hw_ops fake_hw = {.name = "none"};
@@ -316,4 +318,30 @@ void leave_cpus(struct managed_vm *managed)
 {
 	for (unsigned int i = 0; i < managed->vm->vcpu_count; i++)
 		managed->vm->vcpus[i]->state = VCPU_STOPPED;
+}
+
+/* The economy: it only moves the balloon to where it is when nothing is short. */
+void economy_set_terms(struct vm *vm, const struct economy_terms *terms)
+{
+	struct vm_balloon *balloon = vm->balloon;
+	uint64_t target = vm->memory.limit_pages - MIN(vm->memory.limit_pages, terms->memory_pages);
+
+	assert_true(vm->economy);
+	if (!balloon || balloon->target_pages == target)
+		return;
+	balloon->target_pages = target;
+	balloon->retarget(balloon);
+}
+
+int economy_add(struct vm *vm, const struct economy_terms *terms)
+{
+	assert_null(vm->economy);
+	vm->economy = (void *)vm;
+	economy_set_terms(vm, terms);
+	return 0;
+}
+
+void economy_remove(struct vm *vm)
+{
+	vm->economy = NULL;
 }

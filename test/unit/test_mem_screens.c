@@ -8,6 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "balloon/economy.h"
 #include "balloon/swap.h"
 #include "host/machine.h"
 #include "host/memory.h"
@@ -73,6 +74,47 @@ void frame_get_stats(struct memory_stats *stats)
 	stats->frames[FRAME_GUEST] = used;
 	stats->frames[FRAME_FREE] = MIB(TOTAL_MIB - 8) / PAGE_SIZE - used;
 	stats->largest_free_order = 9;
+}
+
+/* What the economy would tell of them. */
+void economy_view(struct memory_view *view)
+{
+	struct memory_stats stats;
+
+	frame_get_stats(&stats);
+	*view = (struct memory_view){
+		.free_pages = stats.frames[FRAME_FREE],
+		.private_pages = stats.frames[FRAME_GUEST],
+		.overhead_pages = stats.frames[FRAME_VM],
+	};
+	view->total_pages = view->free_pages + view->private_pages + view->overhead_pages;
+	view->state = policy_state_next(&policy_settings, POLICY_HIGH, view->free_pages, view->total_pages);
+	for (size_t i = 0; i < count; i++)
+		view->ballooned_pages += all[i].balloon.actual_pages;
+}
+
+bool economy_view_vm(const struct vm *vm, struct vm_memory_view *view)
+{
+	const struct vm_balloon *balloon = vm->balloon;
+	size_t i = 0;
+
+	while (&all[i].vm != vm)
+		i++;
+	*view = (struct vm_memory_view){
+		.memory_pages = all[i].config.memory_bytes / PAGE_SIZE,
+		.max_pages = config_max_memory(&all[i].config) / PAGE_SIZE,
+		.min_pages = config_min_memory(&all[i].config) / PAGE_SIZE,
+		.shares = config_shares(&all[i].config),
+		.resident_pages = vm->memory.resident_pages,
+		.active_pages = vm->memory.resident_pages,
+		.price = policy_price(&policy_settings, config_shares(&all[i].config), vm->memory.resident_pages,
+			vm->memory.resident_pages),
+		.has_balloon = balloon->live,
+		.balloon_target_pages = balloon->target_pages,
+		.balloon_pages = balloon->actual_pages,
+	};
+	view->entitled_pages = view->target_pages = view->memory_pages;
+	return true;
 }
 
 static struct swap_stats swap_stats;
@@ -245,7 +287,7 @@ static void test_policy_refuses_what_cannot_be(void **state)
 	assert_string_equal(said(cmd_mem_policy, NULL, "step=0"), "mem policy: step '0' is not 1% to 100%\n");
 	assert_string_equal(said(cmd_mem_policy, NULL, "tax=5 high=x"), "mem policy: high 'x' is not 1% to 50%\n");
 	assert_string_equal(said(cmd_mem_policy, NULL, "tacks=5"), "mem policy: 'tacks=5' is none of"
-		" tax=, high=, soft=, hard=, low=, step=\n");
+		" tax, high, soft, hard, low, step, scan, sample\n");
 	assert_string_equal(said(cmd_mem_policy, NULL, "tax=5 soft=7"), "mem policy: high, soft, hard, low must be"
 		" less each, not 6%, 7%, 2%, 1%\n");
 	assert_int_equal(policy_settings.tax_percent, 75);
@@ -257,7 +299,8 @@ static void test_settings_are_offered(void **state)
 	(void)state;
 	assert_string_equal(shell_policy(0), "tax=");
 	assert_string_equal(shell_policy(5), "step=");
-	assert_null(shell_policy(6));
+	assert_string_equal(shell_policy(7), "sample=");
+	assert_null(shell_policy(8));
 }
 
 /* So many samples, ten seconds apart. */

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Watching, looking, taking and deciding, for one VM; see balloon/cycle.h. */
+#include "balloon/cycle.h"
+
+#include "balloon/share.h"
+#include "balloon/store.h"
+#include "ept/guest_reclaim.h"
+#include "host/clock.h"
+#include "lib/string.h"
+
+/* In one step: pages looked at, and pages decided on. */
+#define LOOK_PAGES 64U
+#define DECIDE_PAGES 32U
+/* A large leaf is broken for so many pages of it that take less room, not for fewer. */
+#define BREAK_PAGES 16U
+/* While something is under way. */
+#define STEP_NS (2 * NS_PER_MS)
+/* So long a page may be touched before it counts as cold; less when guests wait for memory. */
+#define AGE_NS (200 * NS_PER_MS)
+#define HURRIED_AGE_NS (20 * NS_PER_MS)
+#define REGION_BYTES (PAGE_SIZE * CYCLE_BATCH)
+
+struct economy_counts economy_counts;
+
+void cycle_reset(struct vm_economy *economy)
+{
+	economy->sample_count = 0;
+	economy->period_ns = 0;
+	economy->watched = economy->period_sealed = false;
+	economy->stage = CYCLE_SCAN;
+	economy->batched = economy->decided = 0;
+	economy->region = 0;
+	economy->at = 0;
+	economy->estimate = (struct estimate){0};
+}
+
+/* ---- the working set ---- */
+
+/* The nth page of the guest's RAM. */
+static gpa_t nth_page(const struct guest_memory *memory, uint64_t n)
+{
+	for (size_t i = 0; i < memory->slot_count; i++) {
+		uint64_t pages = memory->slots[i].bytes >> PAGE_SHIFT;
+
+		if (n < pages)
+			return memory->slots[i].start + (n << PAGE_SHIFT);
+		n -= pages;
+	}
+	return 0;
+}
+
+static void begin_period(struct vm_economy *economy, uint64_t now_ns)
+{
+	struct guest_memory *memory = &economy->vm->memory;
+	uint64_t chosen[ESTIMATE_SAMPLES];
+	unsigned int count = estimate_choose(&economy->random, memory->limit_pages, chosen,
+		ESTIMATE_SAMPLES);
+
+	economy->sample_count = 0;
+	for (unsigned int i = 0; i < count; i++) {
+		gpa_t gpa = nth_page(memory, chosen[i]);
+
+		/* One that is not there is idle too, but says nothing of those that are. */
+		if (guest_memory_take(memory, gpa) == 0)
+			economy->samples[economy->sample_count++] = gpa;
+	}
+	economy_counts.sampled_pages += economy->sample_count;
+	economy->period_ns = now_ns;
+	economy->watched = economy->period_sealed = false;
+}
+
+static unsigned int count_touched(const struct vm_economy *economy)
+{
+	unsigned int touched = 0;
+
+	for (unsigned int i = 0; i < economy->sample_count; i++)
+		touched += guest_memory_state(&economy->vm->memory, economy->samples[i], NULL) !=
+			PAGE_STATE_LEAVING;
+	return touched;
+}
+
+static struct page_fate put_back(const void *page, hpa_t frame, void *arg)
+{
+	(void)page, (void)frame, (void)arg;
+	return (struct page_fate){ .fate = FATE_BACK };
+}
+
+static void end_period(struct vm_economy *economy)
+{
+	struct guest_memory *memory = &economy->vm->memory;
+
+	estimate_end_period(&economy->estimate, count_touched(economy), economy->sample_count);
+	for (unsigned int i = 0; i < economy->sample_count; i++)
+		guest_memory_decide(memory, economy->samples[i], put_back, NULL);
+	economy->sample_count = 0;
+	economy->period_ns = 0;
+}
+
+/* When the period is over, or should begin. */
+static uint64_t sample(struct vm_economy *economy, uint64_t now_ns)
+{
+	uint64_t period_ns = policy_settings.sample_period_s * NS_PER_SEC;
+
+	if (!period_ns)
+		return 0;
+	if (economy->period_ns && now_ns - economy->period_ns >= period_ns && economy->watched)
+		end_period(economy);
+	/* Not while pages of a batch wait for their fate: one grace period serves all. */
+	if (!economy->period_ns && economy->stage == CYCLE_SCAN)
+		begin_period(economy, now_ns);
+	if (economy->watched)
+		estimate_running(
+			&economy->estimate, count_touched(economy), economy->sample_count);
+	return economy->period_ns ? economy->period_ns + period_ns : now_ns + STEP_NS;
+}
+
+/* ---- looking for pages that take less room ---- */
+
+/* Whose contents this VM shares. */
+static uint64_t group_of(const struct vm_economy *economy)
+{
+	/* Numbers of VMs alone are apart from those of groups. */
+	return economy->terms.group ? economy->terms.group : ~economy->vm->domain;
+}
+
+static bool is_worth(const struct vm_economy *economy, gpa_t gpa, const void *page)
+{
+	if (economy->pressed || share_is_zero(page))
+		return true;
+	return share_look(share_hash(page, group_of(economy)), economy->vm->memory.number,
+		gpa >> PAGE_SHIFT) != SHARE_NEW;
+}
+
+static void look_at(struct vm_economy *economy, gpa_t gpa)
+{
+	struct s2_mapping mapping;
+
+	economy_counts.scanned_pages++;
+	if (guest_memory_state(&economy->vm->memory, gpa, &mapping) == PAGE_STATE_PRIVATE &&
+		is_worth(economy, gpa, host_ptr(mapping.hpa)))
+		economy->batch[economy->batched++] = gpa;
+}
+
+/* The region after this one in which the guest has RAM; from the last back to the first. */
+static void next_region(struct vm_economy *economy)
+{
+	const struct guest_memory *memory = &economy->vm->memory;
+
+	economy->at = 0;
+	economy->region += REGION_BYTES;
+	for (size_t i = 0; i < memory->slot_count; i++) {
+		const struct memory_slot *slot = &memory->slots[i];
+
+		if (slot->read_only || economy->region >= slot->start + slot->bytes)
+			continue;
+		economy->region =
+			MAX(economy->region, ROUND_DOWN(slot->start, (uint64_t)REGION_BYTES));
+		return;
+	}
+	economy->region = 0;
+}
+
+static void take_batch(struct vm_economy *economy)
+{
+	struct guest_memory *memory = &economy->vm->memory;
+	struct s2_mapping mapping;
+	unsigned int taken = 0;
+
+	if (economy->batched < BREAK_PAGES && economy->batched &&
+		guest_memory_state(memory, economy->batch[0], &mapping) == PAGE_STATE_PRIVATE &&
+		mapping.order)
+		economy->batched = 0;
+	for (unsigned int i = 0; i < economy->batched; i++)
+		if (guest_memory_take(memory, economy->batch[i]) == 0)
+			economy->batch[taken++] = economy->batch[i];
+	economy->batched = taken;
+	economy->decided = 0;
+	economy_counts.taken_pages += taken;
+	if (taken)
+		economy->stage = CYCLE_TAKEN;
+}
+
+/* Some pages more of the region. When to go on. */
+static uint64_t look(struct vm_economy *economy, unsigned int permits, uint64_t now_ns)
+{
+	uint64_t pace_ns = NS_PER_SEC * LOOK_PAGES / MAX(policy_settings.scan_pages, 1U);
+
+	if (!economy->pressed && (now_ns < economy->scan_ns || !policy_settings.scan_pages))
+		return policy_settings.scan_pages ? economy->scan_ns : 0;
+	economy->scan_ns = now_ns + pace_ns;
+	for (unsigned int i = 0; i < LOOK_PAGES && economy->at < CYCLE_BATCH; i++)
+		look_at(economy, economy->region + (uint64_t)economy->at++ * PAGE_SIZE);
+	if (economy->at < CYCLE_BATCH)
+		return economy->pressed ? now_ns + STEP_NS : economy->scan_ns;
+	take_batch(economy);
+	/* Where memory is plentiful, a region with nothing to gain is one leaf again. */
+	if (economy->stage == CYCLE_SCAN && !permits)
+		(void)!guest_memory_merge(&economy->vm->memory, economy->region);
+	next_region(economy);
+	return now_ns + STEP_NS;
+}
+
+/* ---- deciding ---- */
+
+static struct page_fate compress(const void *page)
+{
+	struct page_fate fate = { .fate = FATE_KEPT, .keep = PAGE_COMPRESSED };
+
+	if (store_put(page, &fate.handle))
+		return (struct page_fate){ .fate = FATE_BACK };
+	economy_counts.compressed_pages++;
+	return fate;
+}
+
+struct question {
+	const struct vm_economy *economy;
+	gpa_t gpa;
+};
+
+static struct page_fate decide(const void *page, hpa_t frame, void *arg)
+{
+	const struct question *question = arg;
+	const struct vm_economy *economy = question->economy;
+	uint64_t hash;
+	hpa_t shared = HPA_NONE;
+
+	if (share_is_zero(page)) {
+		economy_counts.zero_pages++;
+		return (struct page_fate){ .fate = FATE_ZERO };
+	}
+	hash = share_hash(page, group_of(economy));
+	if (share_look(hash, economy->vm->memory.number, question->gpa >> PAGE_SHIFT) != SHARE_NEW)
+		shared = share_join(hash, page, frame);
+	if (shared != HPA_NONE) {
+		economy_counts.shared_pages++;
+		return (struct page_fate){ .fate = FATE_SHARED, .shared = shared };
+	}
+	if (economy->pressed)
+		return compress(page);
+	economy_counts.returned_pages++;
+	return (struct page_fate){ .fate = FATE_BACK };
+}
+
+static void decide_some(struct vm_economy *economy)
+{
+	unsigned int end = MIN(economy->decided + DECIDE_PAGES, economy->batched);
+
+	for (; economy->decided < end; economy->decided++) {
+		struct question question = { economy, economy->batch[economy->decided] };
+
+		if (!guest_memory_decide(&economy->vm->memory, question.gpa, decide, &question))
+			economy_counts.rescued_pages++;
+	}
+	if (economy->decided == economy->batched) {
+		economy->batched = economy->decided = 0;
+		economy->stage = CYCLE_SCAN;
+	}
+}
+
+/* ---- the steps ---- */
+
+/* Pages were taken, or given up by the guest, that no grace period has been waited for. */
+static bool has_to_seal(const struct vm_economy *economy)
+{
+	const struct guest_limbo *limbo = &economy->vm->memory.limbo;
+
+	return __atomic_load_n(&limbo->filling_count, __ATOMIC_RELAXED) ||
+		economy->stage == CYCLE_TAKEN || (economy->period_ns && !economy->watched);
+}
+
+/* What was taken before the last seal stands still now. */
+static void settled(struct vm_economy *economy, unsigned int permits, uint64_t now_ns)
+{
+	if (economy->period_sealed)
+		economy->watched = true;
+	if (economy->stage != CYCLE_SEALED)
+		return;
+	economy->stage = CYCLE_AGE;
+	economy->ready_ns = now_ns;
+	if (economy->pressed)
+		economy->ready_ns += permits & POLICY_MAY_HOLD ? HURRIED_AGE_NS : AGE_NS;
+}
+
+static void seal(struct vm_economy *economy)
+{
+	if (!guest_memory_seal(&economy->vm->memory))
+		return;
+	economy_counts.batches++;
+	economy->period_sealed = economy->period_ns;
+	if (economy->stage == CYCLE_TAKEN)
+		economy->stage = CYCLE_SEALED;
+}
+
+/* The stage's own part of a step; when to come again. */
+static uint64_t stage_step(
+	struct vm_economy *economy, unsigned int permits, uint64_t wanted_pages, uint64_t now_ns)
+{
+	switch (economy->stage) {
+	case CYCLE_SCAN:
+		if (economy->at == 0)
+			economy->pressed = (permits & POLICY_MAY_COMPRESS) && wanted_pages;
+		return look(economy, permits, now_ns);
+	case CYCLE_AGE:
+		if (now_ns < economy->ready_ns)
+			return economy->ready_ns;
+		economy->stage = CYCLE_DECIDE;
+		break;
+	case CYCLE_DECIDE:
+		decide_some(economy);
+		break;
+	default:
+		break;
+	}
+	return now_ns + STEP_NS;
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a && (!b || a < b) ? a : b;
+}
+
+uint64_t cycle_step(struct vm_economy *economy, unsigned int permits, uint64_t wanted_pages,
+	uint64_t now_ns)
+{
+	bool idle = guest_memory_settle(&economy->vm->memory);
+	uint64_t again = 0;
+
+	if (idle)
+		settled(economy, permits, now_ns);
+	if (economy_takes_part(economy)) {
+		again = sample(economy, now_ns);
+		again = sooner(again, stage_step(economy, permits, wanted_pages, now_ns));
+	}
+	if (has_to_seal(economy)) {
+		if (idle)
+			seal(economy);
+		idle = false;
+	}
+	return idle ? again : sooner(again, now_ns + STEP_NS);
+}

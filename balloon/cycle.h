@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One VM's pages, in the hands of the economy: some are watched whether they are touched, the
+ * others are looked at in turn, 2 MiB at a time, for contents that take less room. Boot CPU.
+ */
+#ifndef BALLAST_BALLOON_CYCLE_H
+#define BALLAST_BALLOON_CYCLE_H
+
+#include "balloon/economy.h"
+#include "balloon/estimate.h"
+
+#define CYCLE_BATCH 512 /* pages of 2 MiB */
+
+struct vm_economy {
+	struct vm *vm;
+	struct economy_terms terms;
+	struct policy_guest guest;
+	struct policy_balloon balloon;
+	bool balloon_serves;
+
+	/* Sampling. */
+	struct estimate estimate;
+	uint64_t samples[ESTIMATE_SAMPLES]; /* addresses of pages that are watched */
+	unsigned int sample_count;
+	uint64_t period_ns;                 /* when the running period began; 0: none runs */
+	bool period_sealed;                 /* they were taken before the last grace period */
+	bool watched;                       /* and it is over */
+	uint64_t random;
+
+	/* The batch. */
+	enum {
+		CYCLE_SCAN, CYCLE_TAKEN, CYCLE_SEALED, CYCLE_AGE, CYCLE_DECIDE
+	} stage;
+	bool pressed;          /* the batch is of any pages: they go unless they are touched */
+	gpa_t batch[CYCLE_BATCH];
+	unsigned int batched, decided;
+	gpa_t region;          /* of 2 MiB, that is looked at */
+	unsigned int at;       /* page of it */
+	uint64_t ready_ns;     /* CYCLE_AGE: until then they may be touched */
+	uint64_t scan_ns;      /* the next look */
+
+	/* For the screen. */
+	uint64_t faults_before, fault_rate, rate_ns;
+	uint64_t waits_before, waiting_since_ns;
+	bool told;
+};
+
+/* Is less than all of its memory guaranteed? */
+static inline bool economy_takes_part(const struct vm_economy *economy)
+{
+	return economy->terms.min_pages < economy->terms.memory_pages;
+}
+
+/* Forget all that is under way: the VM's memory is new. */
+void cycle_reset(struct vm_economy *economy);
+/*
+ * Go on. `permits` are POLICY_MAY_..., `wanted_pages` how many it is to lose. When to come again,
+ * 0: not for now.
+ */
+uint64_t cycle_step(struct vm_economy *economy, unsigned int permits, uint64_t wanted_pages,
+	uint64_t now_ns);
+
+#endif

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Who may have how much, and how it is had back: the machine's part; see balloon/economy.h. */
+#include "balloon/economy.h"
+
+#include "balloon/cycle.h"
+#include "balloon/share.h"
+#include "balloon/store.h"
+#include "host/clock.h"
+#include "host/cpu.h"
+#include "host/log.h"
+#include "vcpu/balloon_port.h"
+
+#define POLICY_NS (250 * NS_PER_MS)
+#define RATE_NS NS_PER_SEC
+/* What needs the boot CPU within this time need not wake it: it comes by itself. */
+#define SOON_NS (10 * NS_PER_MS)
+/* The store takes at most this part of what guests have. */
+#define STORE_PART 2
+/* Entries of the table of contents that are looked at in each step of the policy. */
+#define PRUNE_ENTRIES 4096U
+/* A guest that waits longer than this is told of. */
+#define TELL_NS NS_PER_SEC
+
+static struct vm_economy *all[POLICY_GUESTS_MAX];
+static unsigned int count;
+static enum policy_state state;
+static uint64_t policy_ns;  /* the next step of the policy */
+static bool soon;           /* [a] economy_poll() comes within SOON_NS */
+static bool ready;          /* the store and the table are there */
+
+/* ---- what guest memory asks for, on any CPU ---- */
+
+static int fetch(
+	struct guest_memory *memory, gpa_t gpa, enum page_keep keep, uint64_t handle, void *page)
+{
+	(void)memory, (void)gpa;
+	return keep == PAGE_COMPRESSED ? store_get(handle, page) : -EIO;
+}
+
+static void forget(enum page_keep keep, uint64_t handle)
+{
+	if (keep == PAGE_COMPRESSED)
+		store_drop(handle);
+}
+
+static void needed(struct guest_memory *memory)
+{
+	(void)memory;
+	if (!__atomic_exchange_n(&soon, true, __ATOMIC_ACQ_REL))
+		cpu_notify(cpu_by_id(0));
+}
+
+static const struct memory_keeper keeper = { .fetch = fetch, .forget = forget, .needed = needed };
+
+/* ---- who takes part ---- */
+
+int economy_init(void)
+{
+		return store_init();
+}
+
+static void retarget(struct vm_balloon *balloon, uint64_t target_pages)
+{
+	if (__atomic_load_n(&balloon->target_pages, __ATOMIC_RELAXED) == target_pages)
+		return;
+	__atomic_store_n(&balloon->target_pages, target_pages, __ATOMIC_RELAXED);
+	balloon->retarget(balloon);
+}
+
+/* What the balloon has when nothing is short: the RAM that the VM may not use. */
+static uint64_t base_of(const struct vm_economy *economy)
+{
+	uint64_t limit = economy->vm->memory.limit_pages;
+
+	return limit - MIN(limit, economy->terms.memory_pages);
+}
+
+/* The table of contents is made for the first VM from which something may be taken. */
+static int get_ready(void)
+{
+	struct memory_stats stats;
+
+	if (ready)
+		return 0;
+	frame_get_stats(&stats);
+	if (share_init(stats.total_frames))
+		return -ENOMEM;
+	store_set_limit(stats.total_frames / STORE_PART);
+	ready = true;
+	return 0;
+}
+
+void economy_set_terms(struct vm *vm, const struct economy_terms *terms)
+{
+	struct vm_economy *economy = vm->economy;
+
+	economy->terms = *terms;
+	if (economy_takes_part(economy) && get_ready()) {
+		log_line("vm %s: no memory for the table of equal pages: nothing is taken from it",
+			vm->name);
+		economy->terms.min_pages = economy->terms.memory_pages;
+	}
+	__atomic_store_n(&vm->memory.guaranteed_pages, economy->terms.min_pages, __ATOMIC_RELAXED);
+	if (vm->balloon)
+		retarget(vm->balloon, base_of(economy));
+	policy_ns = 0;
+	needed(&vm->memory);
+}
+
+int economy_add(struct vm *vm, const struct economy_terms *terms)
+{
+	struct vm_economy *economy;
+
+	if (count == POLICY_GUESTS_MAX)
+		return -ENOSPC;
+	economy = heap_alloc(sizeof(*economy), FRAME_VM);
+	if (!economy)
+		return -ENOMEM;
+	economy->vm = vm;
+	economy->random = vm->domain * 0x9e3779b97f4a7c15ULL + clock_tsc();
+	vm->economy = economy;
+	vm->memory.keeper = &keeper;
+	all[count++] = economy;
+	economy_set_terms(vm, terms);
+	cycle_reset(economy);
+	return 0;
+}
+
+void economy_remove(struct vm *vm)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		if (all[i] != vm->economy)
+			continue;
+		all[i] = all[--count];
+		heap_free(vm->economy);
+		vm->economy = NULL;
+		return;
+	}
+}
+
+/* ---- the policy ---- */
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a && (!b || a < b) ? a : b;
+}
+
+static bool runs(const struct vm_economy *economy)
+{
+	return economy->vm->state == VM_RUNNING &&
+		__atomic_load_n(&economy->vm->stop, __ATOMIC_ACQUIRE) == VM_STOP_NONE;
+}
+
+/* What there is for guests in all: what they have, and what is free. */
+static uint64_t pages_for_guests(const struct memory_stats *stats)
+{
+	return stats->frames[FRAME_FREE] + stats->frames[FRAME_GUEST] +
+		stats->frames[FRAME_SHARED] + stats->frames[FRAME_STORE];
+}
+
+static void set_targets(uint64_t total_pages)
+{
+	static struct policy_guest guests[POLICY_GUESTS_MAX];
+	unsigned int part = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		struct vm_economy *economy = all[i];
+		struct policy_guest *guest = &economy->guest;
+
+		guest->shares = economy->terms.shares;
+		guest->min_pages = economy->terms.min_pages;
+		guest->max_pages = economy->terms.memory_pages;
+		guest->resident_pages = economy->vm->memory.resident_pages;
+		guest->active_pages =
+			estimate_active_pages(&economy->estimate, guest->resident_pages);
+		if (!runs(economy))
+			guest->min_pages = guest->max_pages = 0;
+		guests[part++] = *guest;
+	}
+	policy_targets(&policy_settings, total_pages, guests, part);
+	for (unsigned int i = 0; i < part; i++)
+		all[i]->guest = guests[i];
+}
+
+static void set_balloon(struct vm_economy *economy, bool plenty, uint64_t now_ns)
+{
+	const struct policy_guest *guest = &economy->guest;
+	struct vm_balloon *balloon = economy->vm->balloon;
+	uint64_t limit = economy->vm->memory.limit_pages;
+
+	if (!balloon)
+		return;
+	economy->balloon_serves = policy_balloon_serves(&policy_settings, &economy->balloon,
+		__atomic_load_n(&balloon->live, __ATOMIC_RELAXED),
+		__atomic_load_n(&balloon->target_pages, __ATOMIC_RELAXED),
+		__atomic_load_n(&balloon->actual_pages, __ATOMIC_RELAXED), now_ns);
+	if (plenty)
+		retarget(balloon, base_of(economy));
+	else if (policy_state_permits(state) & POLICY_MAY_BALLOON)
+		retarget(balloon, limit - MIN(limit, MAX(guest->target_pages, guest->min_pages)));
+}
+
+/* It waits when there is nothing for it now, and never below what is guaranteed. */
+static void set_limits(struct vm_economy *economy)
+{
+	struct guest_memory *memory = &economy->vm->memory;
+	bool part = economy_takes_part(economy);
+
+	__atomic_store_n(&memory->must_wait, part && state == POLICY_LOW &&
+		memory->resident_pages >= economy->guest.target_pages, __ATOMIC_RELAXED);
+	__atomic_store_n(&memory->by_page, part && state != POLICY_HIGH, __ATOMIC_RELAXED);
+}
+
+static void watch_waits(struct vm_economy *economy, uint64_t now_ns)
+{
+	const struct guest_memory *memory = &economy->vm->memory;
+
+	if (memory->waits == economy->waits_before) {
+		economy->waiting_since_ns = 0;
+		economy->told = false;
+	} else if (!economy->waiting_since_ns) {
+		economy->waiting_since_ns = now_ns;
+	} else if (!economy->told && now_ns - economy->waiting_since_ns >= TELL_NS) {
+		economy->told = true;
+		log_line("vm %s waits for memory: the machine has %llu MiB free, and others have"
+			" not given theirs back yet ('mem' shows who has it)", economy->vm->name,
+			(unsigned long long)(frame_free_count() >> (20 - PAGE_SHIFT)));
+	}
+	economy->waits_before = memory->waits;
+	if (now_ns - economy->rate_ns >= RATE_NS) {
+		economy->fault_rate = (memory->faults - economy->faults_before) * NS_PER_SEC /
+			MAX(now_ns - economy->rate_ns, 1U);
+		economy->faults_before = memory->faults;
+		economy->rate_ns = now_ns;
+	}
+}
+
+/* Of the free pages those that are guaranteed, and not there yet. */
+static uint64_t unclaimed_pages(void)
+{
+	uint64_t pages = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		uint64_t resident = all[i]->vm->memory.resident_pages;
+
+		if (runs(all[i]) && all[i]->terms.min_pages > resident)
+			pages += all[i]->terms.min_pages - resident;
+	}
+	return pages;
+}
+
+static void policy_step(uint64_t now_ns)
+{
+	struct policy_thresholds thresholds;
+	uint64_t total, free, unclaimed = unclaimed_pages();
+	struct memory_stats stats;
+
+	frame_get_stats(&stats);
+	total = pages_for_guests(&stats);
+	free = stats.frames[FRAME_FREE] - MIN(stats.frames[FRAME_FREE], unclaimed);
+	thresholds = policy_thresholds(&policy_settings, total);
+	state = policy_state_next(&policy_settings, state, free, total);
+	guest_memory_set_floor(unclaimed + thresholds.low_pages / 2, thresholds.low_pages / 4);
+	set_targets(total);
+	for (unsigned int i = 0; i < count; i++) {
+		if (!runs(all[i]))
+			continue;
+		if (economy_takes_part(all[i]))
+			set_balloon(all[i], free > 2 * thresholds.high_pages, now_ns);
+		set_limits(all[i]);
+		watch_waits(all[i], now_ns);
+	}
+}
+
+/* Frames that nobody shows any more; the last ones after all who shared have gone. */
+static bool prune(void)
+{
+	struct share_stats shares;
+
+	if (!ready)
+		return false;
+	share_prune(state == POLICY_HIGH ? PRUNE_ENTRIES : 16 * PRUNE_ENTRIES);
+	share_get_stats(&shares);
+	return shares.frames;
+}
+
+/* How many pages the VM is to lose by other means than its balloon. */
+static uint64_t wanted_of(const struct vm_economy *economy)
+{
+	uint64_t resident = economy->vm->memory.resident_pages;
+	uint64_t least = MAX(economy->guest.target_pages, economy->terms.min_pages);
+
+	/* When guests wait for memory, balloons are too slow. */
+	if (economy->balloon_serves && state != POLICY_LOW)
+		return 0;
+	return resident > least ? resident - least : 0;
+}
+
+uint64_t economy_poll(void)
+{
+	uint64_t now_ns = clock_now_ns(), again = 0;
+	bool part = false;
+
+	/* What is asked for from here on wakes this CPU anew. */
+	__atomic_store_n(&soon, false, __ATOMIC_SEQ_CST);
+	for (unsigned int i = 0; i < count; i++)
+		part |= economy_takes_part(all[i]) && runs(all[i]);
+	part |= now_ns >= policy_ns ? prune() : ready;
+	if (part && now_ns >= policy_ns) {
+		policy_step(now_ns);
+		policy_ns = now_ns + POLICY_NS;
+	}
+	for (unsigned int i = 0; i < count; i++) {
+		if (runs(all[i]))
+			again = sooner(again, cycle_step(all[i], policy_state_permits(state),
+				wanted_of(all[i]), now_ns));
+		else
+			cycle_reset(all[i]);
+	}
+	if (part)
+		again = sooner(again, policy_ns);
+	if (again && again <= now_ns + SOON_NS)
+		__atomic_store_n(&soon, true, __ATOMIC_RELEASE);
+	return again;
+}
+
+/* ---- what is shown ---- */
+
+void economy_view(struct memory_view *view)
+{
+	struct store_stats store;
+	struct memory_stats stats;
+	uint64_t shown = 0;
+
+	frame_get_stats(&stats);
+	store_get_stats(&store);
+	*view = (struct memory_view){
+		.state = state,
+		.total_pages = pages_for_guests(&stats),
+		.free_pages = stats.frames[FRAME_FREE],
+		.private_pages = stats.frames[FRAME_GUEST],
+		.shared_pages = stats.frames[FRAME_SHARED],
+		.compressed_pages = store.pages,
+		.store_pages = store.frames,
+		.overhead_pages = stats.frames[FRAME_VM],
+	};
+	for (unsigned int i = 0; i < count; i++) {
+		const struct guest_memory *memory = &all[i]->vm->memory;
+		const struct vm_balloon *balloon = all[i]->vm->balloon;
+
+		shown += memory->shared_pages;
+		view->zero_pages += memory->zero_pages;
+		view->swapped_pages += memory->kept_pages[PAGE_SWAPPED];
+		if (balloon)
+			view->ballooned_pages +=
+				__atomic_load_n(&balloon->actual_pages, __ATOMIC_RELAXED);
+	}
+	view->saved_pages = shown - MIN(shown, view->shared_pages);
+}
+
+/* Its part of what sharing saves, as if all shared frames were shown by as many pages. */
+static uint64_t saved_of(const struct guest_memory *memory)
+{
+	struct memory_view machine;
+
+	economy_view(&machine);
+	if (!machine.saved_pages)
+		return 0;
+	return memory->shared_pages * machine.saved_pages /
+		(machine.saved_pages + machine.shared_pages);
+}
+
+bool economy_view_vm(const struct vm *vm, struct vm_memory_view *view)
+{
+	const struct vm_economy *economy = vm->economy;
+	const struct guest_memory *memory = &vm->memory;
+	const struct vm_balloon *balloon = vm->balloon;
+
+	if (!economy)
+		return false;
+	*view = (struct vm_memory_view){
+		.memory_pages = economy->terms.memory_pages,
+		.max_pages = memory->limit_pages,
+		.min_pages = economy->terms.min_pages,
+		.shares = economy->terms.shares,
+		.entitled_pages = economy->guest.entitled_pages,
+		.target_pages = economy->guest.target_pages,
+		.resident_pages =
+			memory->resident_pages + memory->shared_pages + memory->zero_pages,
+		.active_pages = estimate_active_pages(&economy->estimate, memory->resident_pages),
+		.price = economy->guest.price,
+		.has_balloon = balloon && __atomic_load_n(&balloon->live, __ATOMIC_RELAXED),
+		.shared_pages = memory->shared_pages,
+		.saved_pages = saved_of(memory),
+		.zero_pages = memory->zero_pages,
+		.compressed_pages = memory->kept_pages[PAGE_COMPRESSED],
+		.swapped_pages = memory->kept_pages[PAGE_SWAPPED],
+		.faults_per_second = economy->fault_rate,
+		.waiting_since_ns = economy->waiting_since_ns,
+	};
+	if (balloon) {
+		view->balloon_target_pages =
+			__atomic_load_n(&balloon->target_pages, __ATOMIC_RELAXED);
+		view->balloon_pages = __atomic_load_n(&balloon->actual_pages, __ATOMIC_RELAXED);
+	}
+	return true;
+}
