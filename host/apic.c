@@ -48,6 +48,7 @@
 
 static bool x2apic;            /* [I] */
 static bool tsc_deadline;      /* [I] */
+bool apic_forgetful;
 static volatile uint32_t *mmio; /* [I] NULL in x2APIC mode */
 static uint64_t ticks_per_tsc;  /* [I] timer ticks per TSC tick, 32 fractional bits */
 static uint64_t longest_delta_tsc; /* [I] that the timer's count can hold */
@@ -92,6 +93,11 @@ bool apic_has_tsc_deadline(void)
 void apic_end_interrupt(void)
 {
 	apic_write(APIC_EOI, 0);
+}
+
+void apic_offer_again(void)
+{
+	apic_write(APIC_TPR, 0);
 }
 
 static void send(uint32_t apic_id, uint32_t command)

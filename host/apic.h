@@ -17,6 +17,12 @@ bool apic_is_x2apic(void);
 bool apic_has_tsc_deadline(void);
 
 void apic_end_interrupt(void);
+/*
+ * Have the calling CPU's APIC offer once more what waits in it. Needed where `apic_forgetful`: an
+ * emulated CPU's threads may lose an interrupt that the APIC has offered (svm/svm.h says how).
+ */
+void apic_offer_again(void);
+extern bool apic_forgetful; /* [I] set before the other CPUs run guests */
 /* Interprocessor interrupts; they return when the APIC has accepted the command. */
 void apic_send(uint32_t apic_id, uint8_t vector);
 void apic_send_init(uint32_t apic_id);

@@ -89,6 +89,8 @@ static void halt(struct cpu *cpu)
 	uint64_t since = clock_tsc();
 
 	__atomic_store_n(&cpu->idle_since_tsc, since, __ATOMIC_RELEASE);
+	if (unlikely(apic_forgetful))
+		apic_offer_again();
 	__asm__ volatile("sti; hlt; cli" : : : "memory");
 	__atomic_store_n(&cpu->idle_since_tsc, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&cpu->idle_tsc, cpu->idle_tsc + (clock_tsc() - since), __ATOMIC_RELEASE);

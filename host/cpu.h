@@ -80,7 +80,7 @@ bool cpu_take_work(void);
 
 /*
  * Interrupt `cpu`, which runs a guest, for a moment: the guest leaves, and comes back unless there
- * is something to do. Any other CPU.
+ * is something to do. Any CPU; its own, on the way into a guest, leaves at once.
  */
 void cpu_poke(struct cpu *cpu);
 

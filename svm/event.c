@@ -71,6 +71,8 @@ void svm_inject(struct vcpu *vcpu, const struct vcpu_event *event)
 		prepare_software_event(vcpu, svm, event);
 		break;
 	case EVENT_INTERRUPT:
+		svm->leaves = svm_features.threaded_tcg;
+		break;
 	case EVENT_EXCEPTION:
 		break;
 	}

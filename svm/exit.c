@@ -3,6 +3,7 @@
  * Into the guest and back: EXITCODE becomes a dense kind (AMD APM vol. 2, appendix "SVM Intercept
  * Exit Codes"). This path runs at every exit; instructions are counted here.
  */
+#include "host/apic.h"
 #include "lib/string.h"
 #include "svm/svm.h"
 #include "vcpu/guest_access.h"
@@ -173,6 +174,8 @@ static enum exit_kind decode_other(struct vcpu *vcpu, const struct vmcb *vmcb, u
 	case SVM_EXIT_EXCEPTION ... SVM_EXIT_EXCEPTION + 31:
 		return decode_exception(vcpu, vmcb, code - SVM_EXIT_EXCEPTION);
 	case SVM_EXIT_VINTR:
+		if (unlikely(svm_features.threaded_tcg))
+			apic_offer_again();
 		svm_close_windows(svm_of(vcpu));
 		return EXIT_INTERRUPT_WINDOW;
 	case SVM_EXIT_CR_WRITE + 8:
@@ -304,6 +307,9 @@ static __attribute__((noinline)) void enter_prepared(struct vcpu *vcpu)
 		svm->vmcb->control.event_inj = 0;
 	if (svm->stepping)
 		arm_step(svm);
+	if (unlikely(svm->leaves) && vcpu->injected)
+		cpu_poke(this_cpu());
+	svm->leaves = false;
 	if (svm->mitigated)
 		svm_run_guest_mitigated(vcpu, host_phys(svm->vmcb), svm->cpu->host_vmcb);
 	else

@@ -35,6 +35,21 @@ struct svm_features {
 	 * V_IRQ is set, and takes V_IRQ at a priority equal to V_TPR: see svm/event.c.
 	 */
 	bool fragile_virtual_irq;
+	/*
+	 * The same emulation with a thread for each CPU, which is how it runs unless it counts
+	 * instructions. Its VMRUN shares the CPU's word of pending interrupts with other threads,
+	 * but takes no lock: one that arrives while V_IRQ is set can be lost, and waits in the APIC
+	 * then. And it forgets to forget an interrupt that it has injected: when another thread
+	 * kicks the CPU between two looks, the guest gets it twice, even with RFLAGS.IF clear. So
+	 * the APIC is asked again where that may have happened, and a guest that is given an
+	 * interrupt leaves at once, for an exit ends the memory of it.
+	 *
+	 * The third: whatever loads x87 state, on any CPU and in any guest, also writes the first
+	 * CPU's word of virtualization flags, to lower IGNNE#. What VMRUN or #VMEXIT there changes
+	 * just then is undone: nested paging is off in the guest, or on in the host, GIF likewise,
+	 * and all of the machine ends in a triple fault. So no guest runs there if others are left.
+	 */
+	bool threaded_tcg;
 };
 extern struct svm_features svm_features; /* [I] after probe() */
 
@@ -74,10 +89,11 @@ struct svm_vcpu {
 	uint8_t windows;           /* WINDOW_... wanted */
 	uint8_t window_priority;
 	union {
-		uint16_t prepare;          /* not 0: an entry needs more than to load registers */
+		uint32_t prepare;          /* not 0: an entry needs more than to load registers */
 		struct {
 			bool stepping;     /* over an IRET, by RFLAGS.TF; every fault exits */
 			bool mitigated;    /* the longer way: see host/mitigation.h */
+			bool leaves;       /* with an interrupt: svm_features.threaded_tcg */
 		};
 	};
 	bool guest_tf;             /* the guest's own RFLAGS.TF while stepping */

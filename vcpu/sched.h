@@ -41,6 +41,12 @@ void sched_cpu_loop(void) __noreturn;
 /* This CPU can run guests: from now on vCPUs may be placed on it. Any CPU. */
 void sched_open(struct cpu *cpu);
 
+/*
+ * [I] set before there are VMs: one that may run on all CPUs stays off the boot CPU, if there are
+ * two others and they are ready by then.
+ */
+extern bool sched_spares_boot_cpu;
+
 /* A VM's part of the scheduler, with the standard parameters; -ENOMEM. */
 int sched_vm_init(struct vm *vm) __must_check;
 /* Also of one for which sched_vm_init() failed, or was not called. */

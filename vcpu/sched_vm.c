@@ -1,11 +1,36 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the operator and a VM's life want of the scheduler. All on the boot CPU but as said. */
 #include "host/memory.h"
+#include "lib/string.h"
 #include "vcpu/sched_internal.h"
+
+bool sched_spares_boot_cpu;
+
+static bool others_are_open(void)
+{
+	for (unsigned int id = 1; id < cpu_count(); id++) {
+		if (__atomic_load_n(&queue_by_id(id)->open, __ATOMIC_ACQUIRE))
+			return true;
+	}
+	return false;
+}
+
+/* The CPUs to use, of those allowed. */
+static struct cpu_set to_use(const struct cpu_set *allowed)
+{
+	const struct cpu_set all = CPU_SET_ALL;
+	struct cpu_set set = *allowed;
+
+	if (sched_spares_boot_cpu && cpu_count() > 2 && others_are_open() &&
+		!memcmp(&set, &all, sizeof(set)))
+		set.words[0] &= ~1ULL;
+	return set;
+}
 
 int sched_vm_init(struct vm *vm)
 {
-	vm->sched = (struct sched_params){ .weight = SCHED_WEIGHT_DEFAULT, .cpus = CPU_SET_ALL };
+	vm->sched = (struct sched_params){ .weight = SCHED_WEIGHT_DEFAULT,
+		.cpus = to_use(&CPU_SET_ALL) };
 	vm->group.shares = heap_alloc(cpu_count() * sizeof(*vm->group.shares), FRAME_VM);
 	return vm->group.shares ? 0 : -ENOMEM;
 }
@@ -50,18 +75,18 @@ static bool is_valid(const struct sched_params *params)
 
 static void store_params(struct vm *vm, const struct sched_params *params)
 {
+	const struct cpu_set cpus = to_use(&params->cpus);
+
 	vm->sched.weight = params->weight;
 	vm->sched.cap_percent = params->cap_percent;
 	/*
 	 * Other CPUs read it while it changes: a vCPU that goes to a wrong CPU is sent on. New ones
 	 * first, then without the old: at no time is there no CPU for it.
 	 */
-	for (unsigned int i = 0; i < ARRAY_SIZE(params->cpus.words); i++)
-		__atomic_fetch_or(
-			&vm->sched.cpus.words[i], params->cpus.words[i], __ATOMIC_RELEASE);
-	for (unsigned int i = 0; i < ARRAY_SIZE(params->cpus.words); i++)
-		__atomic_store_n(
-			&vm->sched.cpus.words[i], params->cpus.words[i], __ATOMIC_RELEASE);
+	for (unsigned int i = 0; i < ARRAY_SIZE(cpus.words); i++)
+		__atomic_fetch_or(&vm->sched.cpus.words[i], cpus.words[i], __ATOMIC_RELEASE);
+	for (unsigned int i = 0; i < ARRAY_SIZE(cpus.words); i++)
+		__atomic_store_n(&vm->sched.cpus.words[i], cpus.words[i], __ATOMIC_RELEASE);
 }
 
 /* One that waits leaves a CPU where it may not run; one that runs comes and is looked at. */

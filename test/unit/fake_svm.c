@@ -4,6 +4,7 @@
 
 #include "test/unit/fake_svm.h"
 
+#include "host/apic.h"
 #include "host/log.h"
 #include "host/memory.h"
 #include "vcpu/guest_access.h"
@@ -117,6 +118,27 @@ void svm_run_guest(struct vcpu *entered, hpa_t guest_vmcb, hpa_t host_vmcb)
 	svm_decode_exit(entered);
 }
 
+struct cpu *this_cpu(void)
+{
+	static struct cpu own;
+
+	return &own;
+}
+
+unsigned int pokes, offers;
+bool apic_forgetful, sched_spares_boot_cpu;
+
+void cpu_poke(struct cpu *poked)
+{
+	assert_ptr_equal(poked, this_cpu());
+	pokes++;
+}
+
+void apic_offer_again(void)
+{
+	offers++;
+}
+
 unsigned int mitigated_runs;
 
 void svm_run_guest_mitigated(struct vcpu *entered, hpa_t guest_vmcb, hpa_t host_vmcb)
@@ -145,6 +167,7 @@ int setup(void **state)
 	vcpu_set_dirty(&vcpu, REG_ALL);
 	lines[0] = 0;
 	fetch_error = 0;
+	pokes = offers = 0;
 	return 0;
 }
 

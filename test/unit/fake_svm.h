@@ -20,6 +20,8 @@
 extern struct vmcb vmcb;
 extern struct svm_cpu cpu;
 extern unsigned int mitigated_runs; /* of those through the longer way */
+extern unsigned int pokes;         /* of the own CPU */
+extern unsigned int offers;        /* by the own APIC, anew */
 extern struct svm_vcpu svm;
 extern struct vcpu vcpu;
 /* What VMRUN does: it is called with the VMCB of the entry and leaves that of the exit. */

@@ -709,6 +709,32 @@ static void parameters_are_checked(void **state)
 	assert_int_equal(params.weight, SCHED_WEIGHT_DEFAULT);
 }
 
+static void the_boot_cpu_is_spared_where_it_must_be(void **state)
+{
+	struct sched_params params;
+
+	(void)state;
+	sched_spares_boot_cpu = true;
+	/* No other is ready. */
+	start(1, 1, 1);
+	assert_ptr_equal(vcpus[1].cpu, &cpus[0]);
+	sched_open(&cpus[1]);
+	start(0, 0, 1);
+	sched_get(&vms[0], &params);
+	assert_false(cpu_set_has(&params.cpus, 0));
+	assert_true(cpu_set_has(&params.cpus, 1));
+	assert_ptr_not_equal(vcpus[0].cpu, &cpus[0]);
+	/* Who names it, gets it. */
+	pin(&vms[0], 0);
+	sched_get(&vms[0], &params);
+	assert_true(cpu_set_has(&params.cpus, 0));
+	params.cpus = CPU_SET_ALL;
+	assert_int_equal(sched_set(&vms[0], &params), 0);
+	sched_get(&vms[0], &params);
+	assert_false(cpu_set_has(&params.cpus, 0));
+	sched_spares_boot_cpu = false;
+}
+
 static void a_paused_vm_does_not_run(void **state)
 {
 	struct sched_times before, after;
@@ -936,6 +962,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_does_not_divide_takes_turns, setup, teardown),
 		cmocka_unit_test_setup_teardown(pinned_ones_stay, setup, teardown),
 		cmocka_unit_test_setup_teardown(parameters_are_checked, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_boot_cpu_is_spared_where_it_must_be, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_paused_vm_does_not_run, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_running_one_is_paused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_paused_vm_stops, setup, teardown),

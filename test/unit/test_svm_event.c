@@ -180,6 +180,37 @@ static void fragile_hardware_is_spared(void **state)
 	assert_int_equal(run(SVM_EXIT_CR_WRITE + 8, 0, 0), EXIT_UNKNOWN);
 }
 
+static void enter_with(enum event_type type, uint8_t vector)
+{
+	inject(type, vector, false, 0);
+	vcpu.injected = true;
+	run(SVM_EXIT_HLT, 0, 0);
+	vcpu.injected = false;
+}
+
+static void emulated_threads_are_reckoned_with(void **state)
+{
+	(void)state;
+	enter_with(EVENT_INTERRUPT, 0x31);
+	run(SVM_EXIT_VINTR, 0, 0);
+	assert_int_equal(pokes + offers, 0);
+	svm_features.threaded_tcg = true;
+	enter_with(EVENT_EXCEPTION, 6);
+	enter_with(EVENT_NMI, 2);
+	assert_int_equal(pokes, 0);
+	enter_with(EVENT_INTERRUPT, 0x31);
+	assert_int_equal(pokes, 1);
+	run(SVM_EXIT_HLT, 0, 0);
+	assert_int_equal(pokes, 1);
+	/* One that a reset took back. */
+	inject(EVENT_INTERRUPT, 0x31, false, 0);
+	run(SVM_EXIT_HLT, 0, 0);
+	assert_int_equal(pokes, 1);
+	assert_int_equal(offers, 0);
+	run(SVM_EXIT_VINTR, 0, 0);
+	assert_int_equal(offers, 1);
+}
+
 static bool intercepts_iret(void)
 {
 	return vmcb.control.intercept3 & INTERCEPT3_IRET;
@@ -305,6 +336,7 @@ int main(void)
 		cmocka_unit_test_setup(interrupted_software_event_goes_back, setup),
 		cmocka_unit_test_setup(interrupt_window_is_a_virtual_interrupt, setup),
 		cmocka_unit_test_setup(fragile_hardware_is_spared, setup),
+		cmocka_unit_test_setup(emulated_threads_are_reckoned_with, setup),
 		cmocka_unit_test_setup(nmis_open_when_iret_has_executed, setup),
 		cmocka_unit_test_setup(a_waiting_nmi_steps_over_iret, setup),
 		cmocka_unit_test_setup(a_guest_that_steps_itself_gets_its_trap, setup),
