@@ -9,7 +9,6 @@
 #include <linux/virtio_balloon.h>
 
 #include "devices/device_timer.h"
-#include "ept/guest_reclaim.h"
 #include "host/memory.h"
 #include "lib/string.h"
 #include "vcpu/balloon_port.h"
@@ -373,13 +372,7 @@ static void work(struct vm_work *at)
 static void retry(struct device_timer *timer)
 {
 	struct virtio_balloon *balloon = container_of(timer, struct virtio_balloon, retry);
-	struct guest_memory *memory = memory_of(balloon);
-	bool sealed = false;
 
-	/* Where nobody looks after this memory, what waits for its grace period waits for us. */
-	if (!memory->keeper && guest_memory_settle(memory))
-		sealed = guest_memory_seal(memory);
-	balloon->stale &= !sealed; /* that was a flush, too */
 	vm_work_queue(balloon->virtio.device.vm, &balloon->work);
 }
 

@@ -6,16 +6,15 @@
 #include <assert.h>
 #include <sys/mman.h>
 
-#include "ept/guest_reclaim.h"
 #include "test/unit/fake_guest_memory.h"
 
 struct fake_discard fake_discards[FAKE_DISCARDS];
-unsigned int fake_discard_count, fake_seals, fake_flushes, fake_flushed;
+unsigned int fake_discard_count, fake_flushes, fake_flushed;
 uint64_t fake_discard_room, fake_discard_step;
 
 void fake_discard_reset(void)
 {
-	fake_discard_count = fake_seals = fake_flushes = fake_flushed = 0;
+	fake_discard_count = fake_flushes = fake_flushed = 0;
 	fake_discard_room = fake_discard_step = ~0ULL;
 }
 
@@ -53,17 +52,4 @@ void guest_memory_flush(struct guest_memory *memory)
 	__atomic_fetch_add(&memory->generation, 1, __ATOMIC_SEQ_CST);
 	fake_flushes++;
 	fake_flushed = fake_discard_count;
-}
-
-bool guest_memory_settle(struct guest_memory *memory)
-{
-	(void)memory;
-	return true;
-}
-
-bool guest_memory_seal(struct guest_memory *memory)
-{
-	guest_memory_flush(memory);
-	fake_seals++;
-	return true;
 }

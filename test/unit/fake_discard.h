@@ -17,7 +17,6 @@ struct fake_discard {
 
 extern struct fake_discard fake_discards[FAKE_DISCARDS]; /* the first ones */
 extern unsigned int fake_discard_count;
-extern unsigned int fake_seals; /* a grace period is over at once */
 extern unsigned int fake_flushes;
 extern unsigned int fake_flushed;        /* how many calls there had been before the last flush */
 /* Pages that one call gives up at most. */

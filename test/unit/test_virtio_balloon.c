@@ -289,26 +289,6 @@ static void test_the_rest_waits(void **state)
 	assert_int_equal(fake_clock_armed(), 0);
 }
 
-/* Somebody has to see to it that they come free: the memory's keeper, or else the device. */
-static void test_limbo_is_emptied(void **state)
-{
-	static const struct memory_keeper keeper;
-
-	(void)state;
-	for (unsigned int kept = 0; kept < 2; kept++) {
-		start(ALL);
-		guest.vm.memory.keeper = kept ? &keeper : NULL;
-		fake_discard_room = 10;
-		send_run(INFLATE, FIRST, 1, 20);
-		assert_int_equal(fake_seals, 0);
-		fake_clock_advance(NS_PER_MS);
-		assert_int_equal(fake_seals, kept ? 0 : 1);
-		fake_discard_room = 10;
-		work();
-		assert_int_equal(used(INFLATE), 1);
-	}
-}
-
 /* A call that does a part only is followed by the next one at once. */
 static void test_calls_may_do_a_part(void **state)
 {
@@ -802,7 +782,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_odd_buffers, begin, end),
 		cmocka_unit_test_setup_teardown(test_a_go_is_bounded, begin, end),
 		cmocka_unit_test_setup_teardown(test_the_rest_waits, begin, end),
-		cmocka_unit_test_setup_teardown(test_limbo_is_emptied, begin, end),
 		cmocka_unit_test_setup_teardown(test_calls_may_do_a_part, begin, end),
 		cmocka_unit_test_setup_teardown(test_flushes_before_it_answers, begin, end),
 		cmocka_unit_test_setup_teardown(test_memory_for_the_array_waits, begin, end),
