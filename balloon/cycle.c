@@ -73,9 +73,13 @@ static unsigned int count_touched(const struct vm_economy *economy)
 {
 	unsigned int touched = 0;
 
-	for (unsigned int i = 0; i < economy->sample_count; i++)
-		touched += guest_memory_state(&economy->vm->memory, economy->samples[i], NULL) !=
-			PAGE_STATE_LEAVING;
+	for (unsigned int i = 0; i < economy->sample_count; i++) {
+		enum page_state is =
+			guest_memory_state(&economy->vm->memory, economy->samples[i], NULL);
+
+		/* One that the guest gave up was not in use. */
+		touched += is != PAGE_STATE_LEAVING && is != PAGE_STATE_UNTOUCHED;
+	}
 	return touched;
 }
 

@@ -182,11 +182,20 @@ static void set_targets(uint64_t total_pages)
 		all[i]->guest = guests[i];
 }
 
+/* What a balloon has when its guest has what is meant for it; what takes no frames does not count. */
+static uint64_t balloon_for(const struct vm_economy *economy)
+{
+	const struct guest_memory *memory = &economy->vm->memory;
+	uint64_t pages = MAX(economy->guest.target_pages, economy->terms.min_pages) +
+		memory->shared_pages + memory->zero_pages;
+
+	return memory->limit_pages - MIN(memory->limit_pages, pages);
+}
+
 static void set_balloon(struct vm_economy *economy, bool plenty, uint64_t now_ns)
 {
-	const struct policy_guest *guest = &economy->guest;
 	struct vm_balloon *balloon = economy->vm->balloon;
-	uint64_t limit = economy->vm->memory.limit_pages;
+	uint64_t wanted = MAX(balloon_for(economy), base_of(economy));
 
 	if (!balloon)
 		return;
@@ -197,7 +206,10 @@ static void set_balloon(struct vm_economy *economy, bool plenty, uint64_t now_ns
 	if (plenty)
 		retarget(balloon, base_of(economy));
 	else if (policy_state_permits(state) & POLICY_MAY_BALLOON)
-		retarget(balloon, limit - MIN(limit, MAX(guest->target_pages, guest->min_pages)));
+		retarget(balloon, wanted);
+	else /* Nothing is taken, but one whose target has grown has it: others then give. */
+		retarget(balloon, MIN(wanted, __atomic_load_n(&balloon->target_pages,
+			__ATOMIC_RELAXED)));
 }
 
 /* It waits when there is nothing for it now, and never below what is guaranteed. */
