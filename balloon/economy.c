@@ -182,7 +182,7 @@ static void set_targets(uint64_t total_pages)
 		all[i]->guest = guests[i];
 }
 
-/* What a balloon has when its guest has what is meant for it; what takes no frames does not count. */
+/* What a balloon has when its guest has what is meant for it; what takes no frames is left out. */
 static uint64_t balloon_for(const struct vm_economy *economy)
 {
 	const struct guest_memory *memory = &economy->vm->memory;
