@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* SVM on a physical CPU: on and off, and its host state. */
+#include "host/apic.h"
+#include "host/clock.h"
 #include "host/cpu.h"
 #include "host/log.h"
 #include "host/memory.h"
 #include "host/watchdog.h"
 #include "svm/svm.h"
+#include "vcpu/sched.h"
 
 /*
  * VMSAVE keeps FS, GS, TR, LDTR and the system call MSRs of the host: they do not change from here
@@ -75,12 +78,30 @@ static int check_same_features(const struct cpu *cpu)
 	return 0;
 }
 
+/* QEMU with -icount: its TSC counts virtual nanoseconds; calibration is some permille off. */
+static bool counts_instructions(void)
+{
+	uint64_t hz = clock_tsc_hz;
+
+	return hz > NS_PER_SEC - NS_PER_SEC / 100 && hz < NS_PER_SEC + NS_PER_SEC / 100;
+}
+
+/* Not when it was probed: the clock came later. Boot CPU, before the others. */
+static void look_for_threads(void)
+{
+	svm_features.threaded_tcg = svm_features.fragile_virtual_irq && !counts_instructions();
+	apic_forgetful = svm_features.threaded_tcg;
+	sched_spares_boot_cpu = svm_features.threaded_tcg;
+}
+
 int svm_cpu_enable(struct cpu *cpu)
 {
 	int error = check_same_features(cpu);
 
 	if (error)
 		return error;
+	if (cpu->id == 0)
+		look_for_threads();
 	error = cpu_allocate(cpu);
 	if (error) {
 		log_line("CPU %u: no memory for SVM", cpu->id);

@@ -3,12 +3,9 @@
  * Can this CPU be used, and which optional features does it have? (AMD APM vol. 2, "Enabling SVM";
  * vol. 3, appendix "Obtaining Processor Information Via the CPUID Instruction")
  */
-#include "host/apic.h"
-#include "host/clock.h"
 #include "lib/printf.h"
 #include "lib/string.h"
 #include "svm/svm.h"
-#include "vcpu/sched.h"
 
 struct svm_features svm_features;
 struct tsc_format svm_tsc_format;
@@ -145,14 +142,6 @@ int svm_detect_here(struct svm_features *features, char *why, size_t size)
 	return svm_detect(&own_source, features, why, size);
 }
 
-/* QEMU with -icount: its TSC counts virtual nanoseconds. */
-static bool counts_instructions(void)
-{
-	uint64_t hz = clock_tsc_hz;
-
-	return hz > NS_PER_SEC - NS_PER_SEC / 1000 && hz < NS_PER_SEC + NS_PER_SEC / 1000;
-}
-
 int svm_probe(char *why, size_t size)
 {
 	int error = svm_detect_here(&svm_features, why, size);
@@ -160,9 +149,6 @@ int svm_probe(char *why, size_t size)
 	if (error)
 		return error;
 	svm_npt_format.huge_pages = svm_features.huge_pages;
-	svm_features.threaded_tcg = svm_features.fragile_virtual_irq && !counts_instructions();
-	apic_forgetful = svm_features.threaded_tcg;
-	sched_spares_boot_cpu = svm_features.threaded_tcg;
 	if (svm_features.tsc_ratio)
 		svm_tsc_format = (struct tsc_format){ SVM_TSC_WHOLE_BITS, SVM_TSC_FRACTION_BITS };
 	return 0;
