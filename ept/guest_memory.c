@@ -238,13 +238,10 @@ static int populate_small(const struct need *need)
 {
 	struct s2 *s2 = &need->memory->s2;
 	gpa_t start = ROUND_DOWN(need->gpa, PAGE_SIZE << SMALL_ORDER);
-	struct s2_mapping mapping;
 	hpa_t frames;
 
 	for (uint64_t page = 0; page < BIT(SMALL_ORDER); page++) {
-		gpa_t gpa = start + page * PAGE_SIZE;
-
-		if (s2_lookup(s2, gpa, &mapping) || s2_number(s2, gpa))
+		if (!s2_is_blank(s2, start + page * PAGE_SIZE))
 			return -EEXIST;
 	}
 	frames = take_zeroed(need, SMALL_ORDER);

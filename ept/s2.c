@@ -321,6 +321,22 @@ int s2_set_number(struct s2 *s2, gpa_t gpa, uint64_t number)
 	return 0;
 }
 
+bool s2_is_blank(const struct s2 *s2, gpa_t gpa)
+{
+	hpa_t table = s2->root;
+
+	for (unsigned int at = S2_LEVELS; at >= 1; at--) {
+		uint64_t value = __atomic_load_n(entry_of(table, gpa, at), __ATOMIC_RELAXED);
+
+		if (!value)
+			return true;
+		if (at == 1 || entry_is_leaf(s2, value, at))
+			return false;
+		table = value & S2_ADDRESS;
+	}
+	return false;
+}
+
 uint64_t s2_number(const struct s2 *s2, gpa_t gpa)
 {
 	hpa_t table = s2->root;

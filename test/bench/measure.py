@@ -82,10 +82,10 @@ def _configuration(build, boot):
     guest = guests.ALL["debian-cloud"]
     where = guests.folder() if boot else ""
     files = []
-    conf = "[vm ops]\nmemory = 128M\nkernel = /ops.elf\nboot = multiboot\nautostart = no\ndebug-exit = yes\n"
+    conf = "[vm ops]\nmemory = 128M\nkernel = /ops.elf\nboot = multiboot\nautostart = no\ndebug-exit = yes\nballoon = no\n"
     if boot:
         conf += (f"[vm debian]\nmemory = {BOOT_MIB}M\nkernel = /debian/kernel\ninitrd = /debian/initrd\n"
-                 f"cmdline = {BOOT_CMDLINE}\nautostart = yes\n")
+                 f"cmdline = {BOOT_CMDLINE}\nautostart = yes\nballoon = no\n")
         files = [(os.path.join(where, guest.kernel), "/debian/kernel"),
                  (os.path.join(where, guest.initrd), "/debian/initrd")]
     return conf, files + [(ops_elf(build), "/ops.elf")]
