@@ -13,9 +13,11 @@
 
 struct vm_economy {
 	struct vm *vm;
+	uint64_t started_ns;                /* of its life that all of this is about */
 	struct economy_terms terms;
 	struct policy_guest guest;
 	struct policy_balloon balloon;
+	uint64_t stats_ns;                  /* when its guest was last asked for its figures */
 	bool balloon_serves;
 
 	/* Sampling. */

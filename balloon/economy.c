@@ -12,6 +12,8 @@
 
 #define POLICY_NS (250 * NS_PER_MS)
 #define RATE_NS NS_PER_SEC
+/* A guest is asked for its own figures so often. */
+#define STATS_NS (10 * NS_PER_SEC)
 /* What needs the boot CPU within this time need not wake it: it comes by itself. */
 #define SOON_NS (10 * NS_PER_MS)
 /* The store takes at most this part of what guests have. */
@@ -26,7 +28,8 @@ static unsigned int count;
 static enum policy_state state;
 static uint64_t policy_ns;  /* the next step of the policy */
 static bool soon;           /* [a] economy_poll() comes within SOON_NS */
-static bool ready;          /* the store and the table are there */
+static bool ready;          /* the table of equal pages is there */
+static bool watches;        /* somebody takes part and runs */
 
 /* ---- what guest memory asks for, on any CPU ---- */
 
@@ -101,6 +104,10 @@ void economy_set_terms(struct vm *vm, const struct economy_terms *terms)
 		economy->terms.min_pages = economy->terms.memory_pages;
 	}
 	__atomic_store_n(&vm->memory.guaranteed_pages, economy->terms.min_pages, __ATOMIC_RELAXED);
+	if (!economy_takes_part(economy)) {
+		__atomic_store_n(&vm->memory.must_wait, false, __ATOMIC_RELAXED);
+		__atomic_store_n(&vm->memory.by_page, false, __ATOMIC_RELAXED);
+	}
 	if (vm->balloon)
 		retarget(vm->balloon, base_of(economy));
 	policy_ns = 0;
@@ -134,6 +141,7 @@ void economy_remove(struct vm *vm)
 		all[i] = all[--count];
 		heap_free(vm->economy);
 		vm->economy = NULL;
+		policy_ns = 0;
 		return;
 	}
 }
@@ -199,6 +207,10 @@ static void set_balloon(struct vm_economy *economy, bool plenty, uint64_t now_ns
 
 	if (!balloon)
 		return;
+	if (now_ns - economy->stats_ns >= STATS_NS) {
+		economy->stats_ns = now_ns;
+		balloon->want_stats(balloon);
+	}
 	economy->balloon_serves = policy_balloon_serves(&policy_settings, &economy->balloon,
 		__atomic_load_n(&balloon->live, __ATOMIC_RELAXED),
 		__atomic_load_n(&balloon->target_pages, __ATOMIC_RELAXED),
@@ -284,16 +296,20 @@ static void policy_step(uint64_t now_ns)
 	}
 }
 
-/* Frames that nobody shows any more; the last ones after all who shared have gone. */
-static bool prune(void)
+/* Frames that nobody shows any more. After all who shared have gone, so has the table. */
+static void prune(void)
 {
 	struct share_stats shares;
 
-	if (!ready)
-		return false;
 	share_prune(state == POLICY_HIGH ? PRUNE_ENTRIES : 16 * PRUNE_ENTRIES);
 	share_get_stats(&shares);
-	return shares.frames;
+	for (unsigned int i = 0; i < count; i++)
+		if (economy_takes_part(all[i]))
+			return;
+	if (shares.frames)
+		return;
+	share_exit();
+	ready = false;
 }
 
 /* How many pages the VM is to lose by other means than its balloon. */
@@ -308,6 +324,13 @@ static uint64_t wanted_of(const struct vm_economy *economy)
 	return resident > least ? resident - least : 0;
 }
 
+/* Nobody takes part any more: all that runs has what it is guaranteed. */
+static void relax(void)
+{
+	state = POLICY_HIGH;
+	guest_memory_set_floor(0, 0);
+}
+
 uint64_t economy_poll(void)
 {
 	uint64_t now_ns = clock_now_ns(), again = 0;
@@ -317,19 +340,26 @@ uint64_t economy_poll(void)
 	__atomic_store_n(&soon, false, __ATOMIC_SEQ_CST);
 	for (unsigned int i = 0; i < count; i++)
 		part |= economy_takes_part(all[i]) && runs(all[i]);
-	part |= now_ns >= policy_ns ? prune() : ready;
-	if (part && now_ns >= policy_ns) {
-		policy_step(now_ns);
+	if (watches && !part)
+		relax();
+	watches = part;
+	if ((part || ready) && now_ns >= policy_ns) {
+		if (part)
+			policy_step(now_ns);
+		if (ready)
+			prune();
 		policy_ns = now_ns + POLICY_NS;
 	}
 	for (unsigned int i = 0; i < count; i++) {
+		/* Its memory is new with each start. */
+		if (!runs(all[i]) || all[i]->started_ns != all[i]->vm->started_ns)
+			cycle_reset(all[i]);
+		all[i]->started_ns = all[i]->vm->started_ns;
 		if (runs(all[i]))
 			again = sooner(again, cycle_step(all[i], policy_state_permits(state),
 				wanted_of(all[i]), now_ns));
-		else
-			cycle_reset(all[i]);
 	}
-	if (part)
+	if (part || ready)
 		again = sooner(again, policy_ns);
 	if (again && again <= now_ns + SOON_NS)
 		__atomic_store_n(&soon, true, __ATOMIC_RELEASE);
@@ -368,6 +398,9 @@ void economy_view(struct memory_view *view)
 				__atomic_load_n(&balloon->actual_pages, __ATOMIC_RELAXED);
 	}
 	view->saved_pages = shown - MIN(shown, view->shared_pages);
+	if (!watches)
+		view->state = policy_state_next(&policy_settings, POLICY_HIGH, view->free_pages,
+			view->total_pages);
 }
 
 /* Its part of what sharing saves, as if all shared frames were shown by as many pages. */

@@ -28,7 +28,7 @@ struct economy_terms {
 /* -ENOMEM. Boot CPU, once, with all CPUs online. */
 int economy_init(void) __must_check;
 
-/* A VM that has been built and does not run yet; -ENOMEM. Before its memory is touched. */
+/* A VM that has been built and does not run yet; -ENOMEM, -ENOSPC. Before its memory is touched. */
 int economy_add(struct vm *vm, const struct economy_terms *terms) __must_check;
 void economy_set_terms(struct vm *vm, const struct economy_terms *terms);
 /* It is about to be destroyed; nothing happens if it was never added. */

@@ -22,13 +22,15 @@ struct entry {
 };
 
 static struct spinlock lock;
-static struct entry *table;  /* [I]; the entries [lock] */
-static uint64_t entry_count; /* [I] a power of two */
+static struct entry *table;  /* [I] while there is one; the entries [lock] */
+static uint64_t entry_count; /* likewise; a power of two */
 static uint64_t pruned_at;   /* [lock] where share_prune() goes on */
 static struct share_stats counts; /* [lock] */
 
 int share_init(uint64_t frames)
 {
+	counts = (struct share_stats){0};
+	pruned_at = 0;
 	entry_count = BUCKET;
 	while (entry_count < frames / FRAMES_FOR_ENTRY && entry_count < ENTRIES_MAX)
 		entry_count *= 2;
@@ -38,6 +40,12 @@ int share_init(uint64_t frames)
 	counts.entries = entry_count;
 	counts.bytes = entry_count * sizeof(*table);
 	return 0;
+}
+
+void share_exit(void)
+{
+	heap_free(table);
+	table = NULL;
 }
 
 uint64_t share_hash(const void *page, uint64_t group)

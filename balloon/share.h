@@ -15,8 +15,10 @@
 
 #include "host/memory.h"
 
-/* A table for so many frames of the machine; -ENOMEM. Boot CPU, once. */
+/* A table for so many frames of the machine; -ENOMEM. Boot CPU. */
 int share_init(uint64_t frames) __must_check;
+/* There are no shared frames any more, and nobody asks: the table goes. Boot CPU. */
+void share_exit(void);
 
 uint64_t share_hash(const void *page, uint64_t group);
 bool share_is_zero(const void *page);

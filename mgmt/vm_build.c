@@ -208,11 +208,15 @@ void vm_build_set_memory(struct managed_vm *managed)
 	economy_set_terms(managed->vm, &terms);
 }
 
-static int join_economy(struct managed_vm *managed)
+static int join_economy(struct managed_vm *managed, char *why, size_t size)
 {
 	struct economy_terms terms = terms_of(managed->config);
+	int error = economy_add(managed->vm, &terms);
 
-	return economy_add(managed->vm, &terms);
+	if (error == -ENOSPC)
+		snprintf(why, size, "%u VMs are there already, and memory is not shared out among"
+			" more; destroy one", POLICY_GUESTS_MAX);
+	return error;
 }
 
 static const char *why_not_built(int error)
@@ -246,7 +250,7 @@ int vm_build(struct managed_vm *managed, char *why, size_t size)
 		managed->vm->overhead_bytes_before = before;
 		error = furnish(managed, why, size);
 		if (!error)
-			error = join_economy(managed);
+			error = join_economy(managed, why, size);
 	}
 	if (error) {
 		vm_unbuild(managed);
