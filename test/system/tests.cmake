@@ -62,7 +62,7 @@ ballast_system_test(usb-boot qemu-svm)
 
 # Debian on several CPUs, under strain; and many of it at once. Four CPUs of qemu-svm, two of bochs-vmx.
 ballast_system_test(smp-4 qemu-svm)
-ballast_system_test(smp-2 bochs-vmx)
+ballast_system_test(smp-2 bochs-vmx LONG)
 ballast_system_test(smp-2 qemu-svm LONG)
 ballast_system_test(smp-2 bochs-svm LONG)
 ballast_system_test(smp-4 bochs-vmx LONG)
@@ -75,6 +75,7 @@ ballast_system_test(many-fit qemu-svm LONG)
 ballast_system_test(sharing-2 qemu-svm)
 ballast_system_test(sharing-2 bochs-vmx LONG TIMEOUT 1200)
 ballast_system_test(sharing-10 qemu-svm LONG TIMEOUT 1800)
+ballast_system_test(pressure qemu-svm LONG TIMEOUT 1800)
 ballast_system_test(many-64 qemu-svm LONG TIMEOUT 1800)
 
 # Clocks of guests that share a CPU, and what is left of a CPU beside guests that misbehave. In emulated time; several
@@ -88,11 +89,14 @@ ballast_system_test(linux-bullies bochs-svm LONG TIMEOUT 900)
 ballast_system_test(linux-bullies qemu-svm LONG TIMEOUT 900)
 
 # The operator's side.
-foreach(name shell console lives create no-configuration)
+foreach(name shell console create no-configuration)
 	ballast_system_test(${name} qemu-svm)
 	ballast_system_test(${name} bochs-vmx)
 	ballast_system_test(${name} bochs-svm LONG)
 endforeach()
+ballast_system_test(lives qemu-svm)
+ballast_system_test(lives bochs-vmx LONG)
+ballast_system_test(lives bochs-svm LONG)
 ballast_system_test(storm qemu-svm)
 ballast_system_test(storm bochs-vmx LONG)
 ballast_system_test(storm bochs-svm LONG)
