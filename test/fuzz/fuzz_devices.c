@@ -4,11 +4,10 @@
  * and the LAPICs. Nothing may crash or keep the VM's lock, what is delivered is a vector that can
  * be, and timers come no faster than the devices promise.
  */
-#include <stdlib.h>
-
 #include "devices/platform.h"
 #include "devices/uart.h"
 #include "host/x86.h"
+#include "test/fuzz/input.h"
 #include "test/unit/fake_pc.h"
 
 #define VCPUS 3
@@ -19,28 +18,6 @@
  */
 #define EXPIRIES_PER_MS (VCPUS * 20 + 2 * 10 + 2)
 #define EXPIRIES_ANYWAY 16
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
-static const uint8_t *input;
-static size_t input_left;
-
-static uint64_t take(unsigned int bytes)
-{
-	uint64_t value = 0;
-
-	while (bytes-- && input_left) {
-		value = value << 8 | *input++;
-		input_left--;
-	}
-	return value;
-}
 
 /* Where something is; any other port by its number. */
 static uint16_t take_port(void)
@@ -228,8 +205,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.debug_exit = true, .low_ram_bytes = MIB(64), .high_ram_bytes = 0 };
 	struct platform *platform;
 
-	input = data;
-	input_left = size;
+	input_begin(data, size);
 	room = 100;
 	fake_pc_begin(VCPUS);
 	require(platform_create(&pc.vm, &options, &platform) == 0);

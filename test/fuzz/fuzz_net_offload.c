@@ -4,18 +4,10 @@
  * beginning. What is taken is finished in software; all that comes out is a frame of an allowed length, and
  * the segments' payloads are the frame's.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "host/net/internal.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(condition)                                                                                     \
-	do {                                                                                                   \
-		if (!(condition))                                                                              \
-			abort();                                                                               \
-	} while (0)
+#include "test/fuzz/input.h"
 
 static uint8_t whole[NET_PACKET_BYTES], part[NET_PACKET_BYTES];
 
@@ -26,7 +18,7 @@ static struct net_packet *make(const uint8_t *data, size_t size)
 
 	bytes = MIN(bytes, (uint32_t)NET_PACKET_BYTES);
 	packet = net_packet_alloc(bytes);
-	REQUIRE(packet);
+	require(packet);
 	memcpy(&packet->offload, data, 12);
 	packet->bytes = bytes;
 	data += 14;
@@ -41,18 +33,18 @@ static void check_segments(struct net_packet *packet, struct net_packet **segmen
 {
 	uint32_t headers = packet->offload.hdr_len, at = headers;
 
-	REQUIRE(count >= 1 && count <= NET_SEGMENTS);
+	require(count >= 1 && count <= NET_SEGMENTS);
 	for (unsigned int i = 0; i < count; i++) {
 		uint32_t payload = segments[i]->bytes - headers;
 
-		REQUIRE(segments[i]->bytes > headers && segments[i]->bytes <= NET_FRAME_BYTES);
-		REQUIRE(payload == packet->offload.gso_size || at + payload == packet->bytes);
+		require(segments[i]->bytes > headers && segments[i]->bytes <= NET_FRAME_BYTES);
+		require(payload == packet->offload.gso_size || at + payload == packet->bytes);
 		net_packet_read(segments[i], headers, part, payload);
-		REQUIRE(memcmp(part, whole + at, payload) == 0);
+		require(memcmp(part, whole + at, payload) == 0);
 		at += payload;
 		net_packet_put(segments[i]);
 	}
-	REQUIRE(count == NET_SEGMENTS || at == packet->bytes);
+	require(count == NET_SEGMENTS || at == packet->bytes);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -71,10 +63,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} else {
 		struct net_packet *copy = net_packet_copy(packet);
 
-		REQUIRE(copy && packet->bytes <= NET_FRAME_BYTES);
+		require(copy && packet->bytes <= NET_FRAME_BYTES);
 		if (packet->offload.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
 			net_offload_checksum(copy);
-		REQUIRE(copy->bytes == packet->bytes);
+		require(copy->bytes == packet->bytes);
 		net_packet_put(copy);
 	}
 	net_packet_put(packet);

@@ -4,36 +4,14 @@
  * between. Whatever it is: no access outside RAM (the sanitizers watch host memory), walks that end, chains that keep
  * what ring.h promises, no more chains held than the ring has entries, and a broken ring that is never touched again.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "devices/virtio/ring.h"
+#include "test/fuzz/input.h"
 
 #define RAM_BYTES 0x8000ULL /* from address 0, and once more from RAM_HIGH */
 #define RAM_HIGH 0x40000ULL
 #define SEGMENTS_MAX 8
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
-static const uint8_t *input;
-static size_t input_left;
-
-static uint64_t take(unsigned int bytes)
-{
-	uint64_t value = 0;
-
-	while (bytes-- && input_left) {
-		value = value << 8 | *input++;
-		input_left--;
-	}
-	return value;
-}
 
 /* Each page is a block of its own, so that whatever leaves one is seen. */
 static struct guest_memory memory;
@@ -333,8 +311,7 @@ static void step(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	input = data;
-	input_left = size;
+	input_begin(data, size);
 	scattered = take(1) & 1;
 	make_memory();
 	ring.memory = &memory;

@@ -4,23 +4,14 @@
  * nothing is given up but whole pages that the guest can write (the fake of guest memory looks), counts stay within
  * the guest's memory, a go is bounded, work always comes to an end, and after a reset pages are taken in.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "devices/virtio/balloon.h"
+#include "test/fuzz/driver.h"
 #include "test/unit/fake_clock.h"
 #include "test/unit/fake_discard.h"
-#include "test/unit/fake_virtio.h"
 #include "vcpu/balloon_port.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(condition)                                                                                     \
-	do {                                                                                                   \
-		if (!(condition))                                                                              \
-			abort();                                                                               \
-	} while (0)
-#define DATA 0x100000ULL
 #define ROM MIB(16)
 #define PAGES ((FAKE_VIRTIO_RAM + KIB(64)) / PAGE_SIZE)
 #define GO_PAGES 1100  /* of two queues, and a bit */
@@ -28,23 +19,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct fake_virtio guest;
 static struct vm_balloon *balloon;
-static const uint8_t *input;
-static size_t left;
-
-static uint8_t next8(void)
-{
-	if (!left)
-		return 0;
-	left--;
-	return *input++;
-}
-
-static uint16_t next16(void)
-{
-	uint16_t low = next8();
-
-	return (uint16_t)(low | next8() << 8);
-}
 
 static void start(uint64_t features)
 {
@@ -55,9 +29,9 @@ static void create(void)
 {
 	fake_clock_reset(0);
 	fake_virtio_create(&guest, "guest");
-	REQUIRE(guest_memory_add(&guest.vm.memory, ROM, KIB(64), true) == 0);
+	require(guest_memory_add(&guest.vm.memory, ROM, KIB(64), true) == 0);
 	guest.vm.memory.limit_pages = PAGES;
-	REQUIRE(virtio_balloon_create(&guest.vm, NULL) == 0);
+	require(virtio_balloon_create(&guest.vm, NULL) == 0);
 	balloon = guest.vm.balloon;
 }
 
@@ -66,20 +40,12 @@ static gpa_t place(void)
 	uint8_t kind = next8();
 
 	switch (kind & 7) {
-	case 0:
-		return next16();
-	case 1:
-		return FAKE_VIRTIO_RAM - next16();
-	case 2:
-		return (gpa_t)next16() << 48;
-	case 3:
-		return 0x10000ULL * (1 + (kind >> 4) % 5) + next16() % 0x9000;
 	case 4:
 		return ROM + next16();
 	case 5:
 		return MIB(2) + 0x10000ULL * (kind >> 3);
 	default:
-		return DATA + 0x1000ULL * (kind >> 3);
+		return place_of(kind, 5);
 	}
 }
 
@@ -189,15 +155,15 @@ static void step(void)
 	default:
 		describe(driver);
 	}
-	REQUIRE(balloon->actual_pages <= PAGES);
-	REQUIRE(fake_discard_count - calls <= GO_PAGES / 4);
+	require(balloon->actual_pages <= PAGES);
+	require(fake_discard_count - calls <= GO_PAGES / 4);
 }
 
 /* No call was one for memory that the guest cannot write. */
 static void check_calls(void)
 {
 	for (unsigned int i = 0; i < MIN(fake_discard_count, FAKE_DISCARDS); i++)
-		REQUIRE(fake_discards[i].gpa + fake_discards[i].bytes <= FAKE_VIRTIO_RAM);
+		require(fake_discards[i].gpa + fake_discards[i].bytes <= FAKE_VIRTIO_RAM);
 }
 
 /* Whatever was done: a reset mends it. */
@@ -211,24 +177,23 @@ static void check_that_it_works(void)
 	fake_driver_describe(&guest.queues[0], 0, DATA, sizeof(pfns), 0, 0);
 	fake_driver_offer(&guest.queues[0], 0);
 	fake_virtio_notify(&guest, 0);
-	REQUIRE(balloon->actual_pages == 3 && fake_discard_count == 1);
-	REQUIRE(fake_driver_used_index(&guest.queues[0]) == 1);
+	require(balloon->actual_pages == 3 && fake_discard_count == 1);
+	require(fake_driver_used_index(&guest.queues[0]) == 1);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (!guest.device)
 		create();
-	input = data;
-	left = size;
+	input_begin(data, size);
 	fake_discard_reset();
 	balloon->target_pages = 0;
 	start(~0ULL);
-	while (left)
+	while (input_left)
 		step();
 	fake_discard_room = ~0ULL;
 	fake_clock_advance(NS_PER_MS);
-	REQUIRE(fake_virtio_work(WORK_LIMIT) < WORK_LIMIT);
+	require(fake_virtio_work(WORK_LIMIT) < WORK_LIMIT);
 	check_calls();
 	check_that_it_works();
 	fake_virtio_reset(&guest);

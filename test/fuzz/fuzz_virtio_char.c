@@ -4,7 +4,6 @@
  * offers input as it says: no memory but the guest's is touched (the sanitizers look), work always comes to an
  * end, nobody is given more than there is, and after a reset a line goes through.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include <linux/virtio_console.h>
@@ -12,40 +11,15 @@
 #include "devices/virtio/console.h"
 #include "devices/virtio/rng.h"
 #include "host/random.h"
-#include "test/unit/fake_virtio.h"
+#include "test/fuzz/driver.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(condition)                                                                                     \
-	do {                                                                                                   \
-		if (!(condition))                                                                              \
-			abort();                                                                               \
-	} while (0)
-#define DATA 0x100000ULL
 #define WORK_LIMIT 100000
 
 static struct fake_virtio guests[2]; /* with a console, and with randomness */
 static struct virtio_console *console;
-static const uint8_t *input;
-static size_t left;
 static size_t room;      /* for output, at the other side */
 static uint64_t written; /* of output, ever */
 static bool no_random;
-
-static uint8_t next8(void)
-{
-	if (!left)
-		return 0;
-	left--;
-	return *input++;
-}
-
-static uint16_t next16(void)
-{
-	uint16_t low = next8();
-
-	return (uint16_t)(low | next8() << 8);
-}
 
 bool random_available(void)
 {
@@ -76,7 +50,7 @@ static void input_ready(struct virtio_console_port *port)
 	static const uint8_t more[] = { 1 };
 
 	(void)port;
-	REQUIRE(virtio_console_input(console, 0, more, 0) == 0);
+	require(virtio_console_input(console, 0, more, 0) == 0);
 }
 
 static struct virtio_console_port ports[2] = {
@@ -92,33 +66,15 @@ static void start(unsigned int guest, uint64_t features)
 static void create(void)
 {
 	fake_virtio_create(&guests[0], "console");
-	REQUIRE(virtio_console_create(&guests[0].vm, NULL, ports, 2, &console) == 0);
+	require(virtio_console_create(&guests[0].vm, NULL, ports, 2, &console) == 0);
 	fake_virtio_create(&guests[1], "rng");
-	REQUIRE(virtio_rng_create(&guests[1].vm, NULL) == 0);
-}
-
-static gpa_t place(void)
-{
-	uint8_t kind = next8();
-
-	switch (kind & 7) {
-	case 0:
-		return next16();
-	case 1:
-		return FAKE_VIRTIO_RAM - next16();
-	case 2:
-		return (gpa_t)next16() << 48;
-	case 3:
-		return 0x10000ULL * (1 + (kind >> 4) % 6) + next16() % 0x9000;
-	default:
-		return DATA + 0x1000ULL * (kind >> 3);
-	}
+	require(virtio_rng_create(&guests[1].vm, NULL) == 0);
 }
 
 static void describe(struct fake_driver *driver)
 {
 	unsigned int index = next8() % driver->size;
-	gpa_t gpa = place();
+	gpa_t gpa = place_of(next8(), 6);
 	uint32_t bytes = next16();
 
 	fake_driver_describe(driver, index, gpa, bytes, next8() & 7, next8());
@@ -150,7 +106,7 @@ static void other_side(void)
 		no_random = what & 4;
 		break;
 	default:
-		REQUIRE(virtio_console_input(console, what >> 7, bytes, count) <= count);
+		require(virtio_console_input(console, what >> 7, bytes, count) <= count);
 	}
 }
 
@@ -192,7 +148,7 @@ static void step(void)
 		fake_driver_used_event(driver, next16());
 		break;
 	case 10:
-		fake_driver_set16(driver, place() % (FAKE_VIRTIO_RAM - 2), next16());
+		fake_driver_set16(driver, place_of(next8(), 6) % (FAKE_VIRTIO_RAM - 2), next16());
 		break;
 	case 11:
 	case 12:
@@ -215,26 +171,25 @@ static void check_that_it_works(void)
 	fake_driver_describe(&guests[0].queues[1], 0, DATA, 100, 0, 0);
 	fake_driver_offer(&guests[0].queues[1], 0);
 	fake_virtio_notify(&guests[0], 1);
-	REQUIRE(written == before + 100);
+	require(written == before + 100);
 	fake_virtio_start(&guests[1], 0, 8);
 	fake_driver_describe(&guests[1].queues[0], 0, DATA, 100, VRING_DESC_F_WRITE, 0);
 	fake_driver_offer(&guests[1].queues[0], 0);
 	fake_virtio_notify(&guests[1], 0);
-	REQUIRE(fake_driver_used(&guests[1].queues[0], 0).len == 100);
+	require(fake_driver_used(&guests[1].queues[0], 0).len == 100);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (!guests[0].device)
 		create();
-	input = data;
-	left = size;
+	input_begin(data, size);
 	room = ~0UL;
 	start(0, ~0ULL);
 	start(1, ~0ULL);
-	while (left)
+	while (input_left)
 		step();
-	REQUIRE(fake_virtio_work(WORK_LIMIT) < WORK_LIMIT);
+	require(fake_virtio_work(WORK_LIMIT) < WORK_LIMIT);
 	check_that_it_works();
 	for (unsigned int i = 0; i < 2; i++)
 		fake_virtio_reset(&guests[i]);

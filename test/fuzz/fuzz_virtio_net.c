@@ -4,43 +4,17 @@
  * notifications, commands, resets, in any order. Neither touches memory that is not its own (the sanitizers
  * look), work always comes to an end, and after a reset a frame goes through.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "devices/virtio/net_internal.h"
 #include "host/net/internal.h"
+#include "test/fuzz/driver.h"
 #include "test/unit/fake_clock.h"
-#include "test/unit/fake_virtio.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(condition)                                                                                     \
-	do {                                                                                                   \
-		if (!(condition))                                                                              \
-			abort();                                                                               \
-	} while (0)
-#define DATA 0x100000ULL
 #define WORK_LIMIT 100000
 
 static struct fake_virtio guests[2];
 static struct virtio_net *nics[2];
-static const uint8_t *input;
-static size_t left;
-
-static uint8_t next8(void)
-{
-	if (!left)
-		return 0;
-	left--;
-	return *input++;
-}
-
-static uint16_t next16(void)
-{
-	uint16_t low = next8();
-
-	return (uint16_t)(low | next8() << 8);
-}
 
 static void start(unsigned int guest, uint64_t features)
 {
@@ -56,32 +30,14 @@ static void create(void)
 		struct virtio_net_options options = { .name = "vm", .mac = { 2, 0, 0, 0, 0, (uint8_t)i } };
 
 		fake_virtio_create(&guests[i], "vm");
-		REQUIRE(virtio_net_create(&guests[i].vm, NULL, net, &options, &nics[i]) == 0);
-	}
-}
-
-static gpa_t place(void)
-{
-	uint8_t kind = next8();
-
-	switch (kind & 7) {
-	case 0:
-		return next16();
-	case 1:
-		return FAKE_VIRTIO_RAM - next16();
-	case 2:
-		return (gpa_t)next16() << 48;
-	case 3:
-		return 0x10000ULL * (1 + (kind >> 4) % 3) + next16() % 0x9000;
-	default:
-		return DATA + 0x1000ULL * (kind >> 3);
+		require(virtio_net_create(&guests[i].vm, NULL, net, &options, &nics[i]) == 0);
 	}
 }
 
 static void describe(struct fake_driver *driver)
 {
 	unsigned int index = next8() % driver->size;
-	gpa_t gpa = place();
+	gpa_t gpa = place_of(next8(), 3);
 	uint32_t bytes = next16();
 
 	fake_driver_describe(driver, index, gpa, bytes, next8() & 7, next8());
@@ -138,7 +94,7 @@ static void step(void)
 		fake_driver_used_event(driver, next16());
 		break;
 	case 10:
-		fake_driver_set16(driver, place() % (FAKE_VIRTIO_RAM - 2), next16());
+		fake_driver_set16(driver, place_of(next8(), 3) % (FAKE_VIRTIO_RAM - 2), next16());
 		break;
 	case 11:
 	case 12:
@@ -162,25 +118,24 @@ static void check_that_it_works(void)
 	fake_driver_describe(&guests[0].queues[1], 0, DATA, sizeof(frame), 0, 0);
 	fake_driver_offer(&guests[0].queues[1], 0);
 	fake_virtio_notify(&guests[0], 1);
-	REQUIRE(fake_virtio_work(WORK_LIMIT) < WORK_LIMIT);
-	REQUIRE(fake_driver_used_index(&guests[1].queues[0]) == 1);
-	REQUIRE(fake_driver_used(&guests[1].queues[0], 0).len == sizeof(frame));
+	require(fake_virtio_work(WORK_LIMIT) < WORK_LIMIT);
+	require(fake_driver_used_index(&guests[1].queues[0]) == 1);
+	require(fake_driver_used(&guests[1].queues[0], 0).len == sizeof(frame));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (!guests[0].device)
 		create();
-	input = data;
-	left = size;
+	input_begin(data, size);
 	start(0, ~0ULL);
 	start(1, ~0ULL);
-	while (left)
+	while (input_left)
 		step();
-	REQUIRE(fake_virtio_work(WORK_LIMIT) < WORK_LIMIT);
+	require(fake_virtio_work(WORK_LIMIT) < WORK_LIMIT);
 	check_that_it_works();
 	for (unsigned int i = 0; i < 2; i++)
 		fake_virtio_reset(&guests[i]);
-	REQUIRE(net_pool_bytes() <= 512 * PAGE_SIZE);
+	require(net_pool_bytes() <= 512 * PAGE_SIZE);
 	return 0;
 }

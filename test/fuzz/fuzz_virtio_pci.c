@@ -5,36 +5,14 @@
  * crash, BARs never decode over RAM, and whatever has happened: a reset of the device alone is enough for a driver to
  * work with it again.
  */
-#include <stdlib.h>
 #include <string.h>
 
+#include "test/fuzz/input.h"
 #include "test/unit/fake_driver.h"
 #include "test/unit/fake_pci.h"
 
 #define QUEUES 2
 #define HELD_MAX 64
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
-static const uint8_t *input;
-static size_t input_left;
-
-static uint64_t take(unsigned int bytes)
-{
-	uint64_t value = 0;
-
-	while (bytes-- && input_left) {
-		value = value << 8 | *input++;
-		input_left--;
-	}
-	return value;
-}
 
 /* Queue 0 is answered at once, queue 1 when the input says so. */
 struct echo {
@@ -286,8 +264,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct platform_options options = { .low_ram_bytes = MIB(256) };
 
-	input = data;
-	input_left = size;
+	input_begin(data, size);
 	fake_pc_begin(1);
 	require(platform_create(&pc.vm, &options, &platform) == 0);
 	echoes[0] = plug();
