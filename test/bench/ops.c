@@ -11,7 +11,8 @@
  */
 #include "guest.h"
 
-#define ROUNDS 256
+#define BATCHES 4
+#define ROUNDS 64
 #define VECTOR 0x41
 #define APIC_BASE 0x1b
 #define TSC_DEADLINE 0x6e0
@@ -39,20 +40,25 @@ static void let_settle(void)
 		;
 }
 
+/* The least of some batches: the operator may type while one is measured, and that is not its cost. */
 #define MEASURE(name, code)                                                                        \
 	do {                                                                                       \
-		uint64_t start_;                                                                   \
+		uint64_t least_ = UINT64_MAX;                                                      \
                                                                                                    \
 		let_settle();                                                                      \
 		code;                                                                              \
 		MARK(name);                                                                        \
-		start_ = rdtsc();                                                                  \
-		for (unsigned int round_ = 0; round_ < ROUNDS; round_++) {                         \
-			code;                                                                      \
+		for (unsigned int batch_ = 0; batch_ < BATCHES; batch_++) {                        \
+			uint64_t start_ = rdtsc();                                                 \
+                                                                                                   \
+			for (unsigned int round_ = 0; round_ < ROUNDS; round_++) {                 \
+				code;                                                              \
+			}                                                                          \
+			start_ = rdtsc() - start_;                                                 \
+			least_ = start_ < least_ ? start_ : least_;                                \
 		}                                                                                  \
-		start_ = rdtsc() - start_;                                                         \
 		MARK_END();                                                                        \
-		guest_print("bench %s %lu\n", name, start_ / ROUNDS);                              \
+		guest_print("bench %s %lu\n", name, least_ / ROUNDS);                              \
 	} while (0)
 
 static volatile uint64_t fired;
