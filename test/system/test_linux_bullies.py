@@ -16,7 +16,7 @@ import test_smp
 LEAST_SHARE = 0.9
 ICOUNT_SHIFT = 3  # QEMU: 8 ns an instruction
 SECONDS = 3
-# What runs in the bully; with two vCPUs it can interrupt itself. The fork bomb last: nobody gets rid of it.
+# What runs in the bully; with two vCPUs it can interrupt itself. The fork bomb last: nobody catches all of it.
 BULLIES = {
     "busy loops": "exercise spin",
     "IPI storm": "exercise ipis",

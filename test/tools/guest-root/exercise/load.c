@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
@@ -46,17 +47,28 @@ int load_spin(void)
 	return all_cpus(spin_work);
 }
 
-/* As many processes as the machine lets be; each of them forks, all are always runnable. */
+#define FORKS_MAX 200
+#define NOBODY 65534
+
+/*
+ * A fork bomb that a limit on processes holds, so that the guest's shell lives on: as many as are let be, each of
+ * them forking, all always runnable. One that may not fork makes room for the others' children.
+ */
 int load_forks(void)
 {
-	signal(SIGCHLD, SIG_IGN);
-	for (;;) {
-		pid_t child = fork();
+	const struct rlimit limit = { FORKS_MAX, FORKS_MAX };
+	const pid_t first = getpid();
 
-		if (child < 0)
-			sched_yield();
-		else if (child == 0 && (getpid() & 7) == 0)
+	signal(SIGCHLD, SIG_IGN);
+	/* Root would be let have any number. */
+	if (setrlimit(RLIMIT_NPROC, &limit) || setuid(NOBODY))
+		return 1;
+	for (;;) {
+		if (fork() >= 0)
+			continue;
+		if (getpid() != first)
 			_exit(0);
+		sched_yield();
 	}
 }
 
