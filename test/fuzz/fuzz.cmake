@@ -2,7 +2,7 @@
 #
 # Fuzz targets: libFuzzer with ASan and UBSan, built by Clang whatever compiles the rest. One call:
 #
-#   ballast_fuzz(NAME SOURCES test/fuzz/fuzz_NAME.c lib/x.c ... [SECONDS 10] [MAX_BYTES 4096]
+#   ballast_fuzz(NAME SOURCES test/fuzz/fuzz_NAME.c lib/x.c ... [SECONDS 5] [MAX_BYTES 4096]
 #                [DEFINITIONS X ...])
 #
 # makes the program fuzz_NAME and the test fuzz.NAME (label fuzz), which runs for that long from
@@ -34,7 +34,7 @@ function(ballast_fuzz name)
 		return()
 	endif()
 	if(NOT arg_SECONDS)
-		set(arg_SECONDS 10)
+		set(arg_SECONDS 5)
 	endif()
 	if(NOT arg_MAX_BYTES)
 		set(arg_MAX_BYTES 4096)
