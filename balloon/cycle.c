@@ -20,8 +20,6 @@
 #define HURRIED_AGE_NS (20 * NS_PER_MS)
 #define REGION_BYTES (PAGE_SIZE * CYCLE_BATCH)
 
-struct economy_counts economy_counts;
-
 void cycle_reset(struct vm_economy *economy)
 {
 	economy->sample_count = 0;
@@ -64,7 +62,6 @@ static void begin_period(struct vm_economy *economy, uint64_t now_ns)
 		if (guest_memory_take(memory, gpa) == 0)
 			economy->samples[economy->sample_count++] = gpa;
 	}
-	economy_counts.sampled_pages += economy->sample_count;
 	economy->period_ns = now_ns;
 	economy->watched = economy->period_sealed = false;
 }
@@ -139,7 +136,6 @@ static void look_at(struct vm_economy *economy, gpa_t gpa)
 {
 	struct s2_mapping mapping;
 
-	economy_counts.scanned_pages++;
 	if (guest_memory_state(&economy->vm->memory, gpa, &mapping) == PAGE_STATE_PRIVATE &&
 		is_worth(economy, gpa, host_ptr(mapping.hpa)))
 		economy->batch[economy->batched++] = gpa;
@@ -179,7 +175,6 @@ static void take_batch(struct vm_economy *economy)
 			economy->batch[taken++] = economy->batch[i];
 	economy->batched = taken;
 	economy->decided = 0;
-	economy_counts.taken_pages += taken;
 	if (taken)
 		economy->stage = CYCLE_TAKEN;
 }
@@ -212,7 +207,6 @@ static struct page_fate compress(const void *page)
 
 	if (store_put(page, &fate.handle))
 		return (struct page_fate){ .fate = FATE_BACK };
-	economy_counts.compressed_pages++;
 	return fate;
 }
 
@@ -228,20 +222,15 @@ static struct page_fate decide(const void *page, hpa_t frame, void *arg)
 	uint64_t hash;
 	hpa_t shared = HPA_NONE;
 
-	if (share_is_zero(page)) {
-		economy_counts.zero_pages++;
+	if (share_is_zero(page))
 		return (struct page_fate){ .fate = FATE_ZERO };
-	}
 	hash = share_hash(page, group_of(economy));
 	if (share_look(hash, economy->vm->memory.number, question->gpa >> PAGE_SHIFT) != SHARE_NEW)
 		shared = share_join(hash, page, frame);
-	if (shared != HPA_NONE) {
-		economy_counts.shared_pages++;
+	if (shared != HPA_NONE)
 		return (struct page_fate){ .fate = FATE_SHARED, .shared = shared };
-	}
 	if (economy->pressed)
 		return compress(page);
-	economy_counts.returned_pages++;
 	return (struct page_fate){ .fate = FATE_BACK };
 }
 
@@ -252,8 +241,8 @@ static void decide_some(struct vm_economy *economy)
 	for (; economy->decided < end; economy->decided++) {
 		struct question question = { economy, economy->batch[economy->decided] };
 
-		if (!guest_memory_decide(&economy->vm->memory, question.gpa, decide, &question))
-			economy_counts.rescued_pages++;
+		/* One that was rescued is none any more. */
+		guest_memory_decide(&economy->vm->memory, question.gpa, decide, &question);
 	}
 	if (economy->decided == economy->batched) {
 		economy->batched = economy->decided = 0;
@@ -289,7 +278,6 @@ static void seal(struct vm_economy *economy)
 {
 	if (!guest_memory_seal(&economy->vm->memory))
 		return;
-	economy_counts.batches++;
 	economy->period_sealed = economy->period_ns;
 	if (economy->stage == CYCLE_TAKEN)
 		economy->stage = CYCLE_SEALED;
@@ -318,11 +306,6 @@ static uint64_t stage_step(
 	return now_ns + STEP_NS;
 }
 
-static uint64_t sooner(uint64_t a, uint64_t b)
-{
-	return a && (!b || a < b) ? a : b;
-}
-
 uint64_t cycle_step(struct vm_economy *economy, unsigned int permits, uint64_t wanted_pages,
 	uint64_t now_ns)
 {
@@ -333,12 +316,12 @@ uint64_t cycle_step(struct vm_economy *economy, unsigned int permits, uint64_t w
 		settled(economy, permits, now_ns);
 	if (economy_takes_part(economy)) {
 		again = sample(economy, now_ns);
-		again = sooner(again, stage_step(economy, permits, wanted_pages, now_ns));
+		again = clock_sooner(again, stage_step(economy, permits, wanted_pages, now_ns));
 	}
 	if (has_to_seal(economy)) {
 		if (idle)
 			seal(economy);
 		idle = false;
 	}
-	return idle ? again : sooner(again, now_ns + STEP_NS);
+	return idle ? again : clock_sooner(again, now_ns + STEP_NS);
 }

@@ -59,7 +59,7 @@ static const struct memory_keeper keeper = { .fetch = fetch, .forget = forget, .
 
 int economy_init(void)
 {
-		return store_init();
+	return store_init();
 }
 
 static void retarget(struct vm_balloon *balloon, uint64_t target_pages)
@@ -148,28 +148,15 @@ void economy_remove(struct vm *vm)
 
 /* ---- the policy ---- */
 
-static uint64_t sooner(uint64_t a, uint64_t b)
-{
-	return a && (!b || a < b) ? a : b;
-}
-
 static bool runs(const struct vm_economy *economy)
 {
 	return economy->vm->state == VM_RUNNING &&
 		__atomic_load_n(&economy->vm->stop, __ATOMIC_ACQUIRE) == VM_STOP_NONE;
 }
 
-/* What there is for guests in all: what they have, and what is free. */
-static uint64_t pages_for_guests(const struct memory_stats *stats)
-{
-	return stats->frames[FRAME_FREE] + stats->frames[FRAME_GUEST] +
-		stats->frames[FRAME_SHARED] + stats->frames[FRAME_STORE];
-}
-
 static void set_targets(uint64_t total_pages)
 {
 	static struct policy_guest guests[POLICY_GUESTS_MAX];
-	unsigned int part = 0;
 
 	for (unsigned int i = 0; i < count; i++) {
 		struct vm_economy *economy = all[i];
@@ -183,10 +170,10 @@ static void set_targets(uint64_t total_pages)
 			estimate_active_pages(&economy->estimate, guest->resident_pages);
 		if (!runs(economy))
 			guest->min_pages = guest->max_pages = 0;
-		guests[part++] = *guest;
+		guests[i] = *guest;
 	}
-	policy_targets(&policy_settings, total_pages, guests, part);
-	for (unsigned int i = 0; i < part; i++)
+	policy_targets(&policy_settings, total_pages, guests, count);
+	for (unsigned int i = 0; i < count; i++)
 		all[i]->guest = guests[i];
 }
 
@@ -280,7 +267,7 @@ static void policy_step(uint64_t now_ns)
 	struct memory_stats stats;
 
 	frame_get_stats(&stats);
-	total = pages_for_guests(&stats);
+	total = frame_guest_total(&stats);
 	free = stats.frames[FRAME_FREE] - MIN(stats.frames[FRAME_FREE], unclaimed);
 	thresholds = policy_thresholds(&policy_settings, total);
 	state = policy_state_next(&policy_settings, state, free, total);
@@ -356,11 +343,11 @@ uint64_t economy_poll(void)
 			cycle_reset(all[i]);
 		all[i]->started_ns = all[i]->vm->started_ns;
 		if (runs(all[i]))
-			again = sooner(again, cycle_step(all[i], policy_state_permits(state),
+			again = clock_sooner(again, cycle_step(all[i], policy_state_permits(state),
 				wanted_of(all[i]), now_ns));
 	}
 	if (part || ready)
-		again = sooner(again, policy_ns);
+		again = clock_sooner(again, policy_ns);
 	if (again && again <= now_ns + SOON_NS)
 		__atomic_store_n(&soon, true, __ATOMIC_RELEASE);
 	return again;
@@ -378,7 +365,7 @@ void economy_view(struct memory_view *view)
 	store_get_stats(&store);
 	*view = (struct memory_view){
 		.state = state,
-		.total_pages = pages_for_guests(&stats),
+		.total_pages = frame_guest_total(&stats),
 		.free_pages = stats.frames[FRAME_FREE],
 		.private_pages = stats.frames[FRAME_GUEST],
 		.shared_pages = stats.frames[FRAME_SHARED],
@@ -408,6 +395,9 @@ static uint64_t saved_of(const struct guest_memory *memory)
 {
 	struct memory_view machine;
 
+	/* All guests are asked in turn, and each would ask for all. */
+	if (!memory->shared_pages)
+		return 0;
 	economy_view(&machine);
 	if (!machine.saved_pages)
 		return 0;

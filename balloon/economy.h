@@ -41,12 +41,4 @@ void economy_view(struct memory_view *view);
 /* False: it was never added. */
 bool economy_view_vm(const struct vm *vm, struct vm_memory_view *view);
 
-/* What the machinery has cost and done, since the start. */
-struct economy_counts {
-	uint64_t scanned_pages, sampled_pages, taken_pages, rescued_pages;
-	uint64_t zero_pages, shared_pages, compressed_pages, returned_pages; /* decisions */
-	uint64_t batches;
-};
-extern struct economy_counts economy_counts; /* boot CPU */
-
 #endif

@@ -66,15 +66,6 @@ int guest_memory_add(struct guest_memory *memory, gpa_t start, uint64_t bytes, b
 	return 0;
 }
 
-const struct memory_slot *guest_memory_slot(const struct guest_memory *memory, gpa_t gpa)
-{
-	for (size_t i = 0; i < memory->slot_count; i++) {
-		if (gpa - memory->slots[i].start < memory->slots[i].bytes)
-			return &memory->slots[i];
-	}
-	return NULL;
-}
-
 bool guest_memory_is_ram(const struct guest_memory *memory, gpa_t gpa)
 {
 	return guest_memory_slot(memory, gpa) != NULL;

@@ -170,18 +170,24 @@ uint64_t guest_memory_discard(struct guest_memory *memory, gpa_t gpa, uint64_t b
 void guest_memory_flush(struct guest_memory *memory);
 bool guest_memory_is_ram(const struct guest_memory *memory, gpa_t gpa);
 
+/* The slot of an address; NULL: none. Without the lock. */
+static inline const struct memory_slot *guest_memory_slot(
+	const struct guest_memory *memory, gpa_t gpa)
+{
+	for (size_t i = 0; i < memory->slot_count; i++) {
+		if (gpa - memory->slots[i].start < memory->slots[i].bytes)
+			return &memory->slots[i];
+	}
+	return NULL;
+}
+
 /* Does the range lie in one slot as a whole? `bytes` is not 0. */
 static inline bool guest_memory_contains(
 	const struct guest_memory *memory, gpa_t gpa, uint64_t bytes)
 {
-	for (size_t i = 0; i < memory->slot_count; i++) {
-		const struct memory_slot *slot = &memory->slots[i];
-		uint64_t offset = gpa - slot->start;
+	const struct memory_slot *slot = guest_memory_slot(memory, gpa);
 
-		if (offset < slot->bytes)
-			return bytes <= slot->bytes - offset;
-	}
-	return false;
+	return slot && bytes <= slot->bytes - (gpa - slot->start);
 }
 
 /* Does any of the range lie in a slot? It does not wrap. */

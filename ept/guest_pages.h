@@ -29,9 +29,6 @@ static inline uint64_t number_payload(uint64_t number)
 #define LIMBO_DROP BIT(11)
 #define LIMBO_ORDER 0x1fULL
 
-/* The slot of an address; NULL: none. Without the lock. */
-const struct memory_slot *guest_memory_slot(const struct guest_memory *memory, gpa_t gpa);
-
 /* What the guest may do to a private page of this slot. */
 static inline uint64_t slot_access(const struct memory_slot *slot)
 {

@@ -132,28 +132,6 @@ bool guest_memory_decide(struct guest_memory *memory, gpa_t gpa,
 	return leaving;
 }
 
-bool guest_memory_install(struct guest_memory *memory, gpa_t gpa, enum page_keep keep,
-	uint64_t handle, hpa_t frame)
-{
-	const struct memory_slot *slot = guest_memory_slot(memory, gpa);
-	gpa_t page = ROUND_DOWN(gpa, PAGE_SIZE);
-	bool installed = false;
-
-	if (!slot)
-		return false;
-	spin_lock(&memory->lock);
-	if (s2_number(&memory->s2, page) == page_number(keep, handle) &&
-		!s2_set_page(&memory->s2, page, frame, slot_access(slot))) {
-		installed = true;
-		frame_set_owner(frame, memory->number, page >> PAGE_SHIFT);
-		memory->kept_pages[keep]--;
-		memory->resident_pages++;
-		memory->faults++;
-	}
-	spin_unlock(&memory->lock);
-	return installed;
-}
-
 int guest_memory_merge(struct guest_memory *memory, gpa_t gpa)
 {
 	struct guest_limbo *limbo = &memory->limbo;

@@ -51,13 +51,6 @@ bool guest_memory_decide(struct guest_memory *memory, gpa_t gpa,
 	struct page_fate (*decide)(const void *page, hpa_t frame, void *arg), void *arg);
 
 /*
- * A kept page has been fetched into `frame`, a FRAME_GUEST: it is mapped if it is still kept under
- * this handle, which the caller then forgets. False: it is not, and the frame stays the caller's.
- */
-bool guest_memory_install(struct guest_memory *memory, gpa_t gpa, enum page_keep keep,
-	uint64_t handle, hpa_t frame) __must_check;
-
-/*
  * The 2 MiB around gpa are one leaf again: all their pages are private and in one piece. 0;
  * -ENOENT, -EINVAL: they are not; -EAGAIN: too much is in limbo.
  */

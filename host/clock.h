@@ -39,6 +39,11 @@ static inline uint64_t clock_now_ns(void)
 {
 	return clock_ns_from_tsc(clock_tsc());
 }
+/* The earlier of two times, of which 0 is never. */
+static inline uint64_t clock_sooner(uint64_t a, uint64_t b)
+{
+	return a && (!b || a < b) ? a : b;
+}
 /* Spin for so long: where the machine starts or ends, and there is nothing else to do. */
 void clock_wait(uint64_t ns);
 /* Nanoseconds since 1970-01-01 UTC, from the firmware's clock at boot plus the TSC. */

@@ -42,6 +42,13 @@ struct memory_stats {
 	uint64_t largest_free_order;
 };
 
+/* What there is for guests' memory in all: what they have in any form, and what is free. */
+static inline uint64_t frame_guest_total(const struct memory_stats *stats)
+{
+	return stats->frames[FRAME_FREE] + stats->frames[FRAME_GUEST] +
+		stats->frames[FRAME_SHARED] + stats->frames[FRAME_STORE];
+}
+
 static inline void *host_ptr(hpa_t hpa)
 {
 	return (void *)(uintptr_t)hpa;

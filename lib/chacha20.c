@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "lib/chacha20.h"
 
+#include "lib/load.h"
+
 #define WORDS (CHACHA20_BLOCK_BYTES / 4)
 #define DOUBLE_ROUNDS 10
 
@@ -41,15 +43,6 @@ static void make_block(const uint32_t state[WORDS], uint32_t stream[WORDS])
 	}
 	for (unsigned int i = 0; i < WORDS; i++)
 		stream[i] = x[i] + state[i];
-}
-
-/* Little-endian, as this CPU is. */
-static inline uint32_t load32(const uint8_t *from)
-{
-	uint32_t value;
-
-	__builtin_memcpy(&value, from, sizeof(value));
-	return value;
 }
 
 static inline void store32(uint8_t *to, uint32_t value)

@@ -6,6 +6,7 @@
  */
 #include "lib/lz.h"
 
+#include "lib/load.h"
 #include "lib/string.h"
 
 #define PAGE_BYTES 4096U
@@ -34,22 +35,6 @@ struct output {
 	uint8_t *bytes;
 	uint32_t at, capacity;
 };
-
-static inline uint32_t load32(const uint8_t *from)
-{
-	uint32_t value;
-
-	__builtin_memcpy(&value, from, sizeof(value));
-	return value;
-}
-
-static inline uint64_t load64(const uint8_t *from)
-{
-	uint64_t value;
-
-	__builtin_memcpy(&value, from, sizeof(value));
-	return value;
-}
 
 static inline uint16_t *table_place(uint16_t *table, uint32_t word)
 {

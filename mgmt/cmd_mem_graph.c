@@ -3,6 +3,7 @@
  * mem graph: the last ten minutes of the machine's free memory and of two VMs' at a time, drawn in
  * letters on a screen that is kept up to date. The column at the right is now.
  */
+#include "balloon/economy.h"
 #include "lib/printf.h"
 #include "lib/string.h"
 #include "mgmt/commands.h"
@@ -116,7 +117,7 @@ static void draw_machine(void)
 	struct memory_view view;
 	char text[TITLE_BYTES];
 
-	mem_view_machine(&view);
+	economy_view(&view);
 	snprintf(text, sizeof(text), "Free: %s of %s, the state is %s    (- below: soft)",
 		text_size(view.free_pages * PAGE_SIZE).chars,
 		text_size(view.total_pages * PAGE_SIZE).chars, policy_state_name(view.state));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* mem policy: by what rules memory is given to guests when it is short. */
+#include "balloon/economy.h"
 #include "balloon/policy.h"
 #include "lib/printf.h"
 #include "lib/string.h"
@@ -105,7 +106,7 @@ static void show(void)
 	struct policy_thresholds at;
 	struct memory_view view;
 
-	mem_view_machine(&view);
+	economy_view(&view);
 	at = policy_thresholds(now, view.total_pages);
 	console_print("tax   %u%%: idle memory counts %u.%02u times\n", now->tax_percent,
 		100 / (100 - now->tax_percent), 10000 / (100 - now->tax_percent) % 100);

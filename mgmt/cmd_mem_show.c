@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* mem: the machine's memory, who has it, and one VM's part of it. */
+#include "balloon/economy.h"
 #include "balloon/swap.h"
 #include "host/clock.h"
 #include "host/machine.h"
@@ -169,7 +170,7 @@ void cmd_mem(const struct shell_call *call)
 		return;
 	}
 	frame_get_stats(&stats);
-	mem_view_machine(&view);
+	economy_view(&view);
 	show_ballast(&stats);
 	show_guests(&stats, &view);
 	show_free(&stats, &view);

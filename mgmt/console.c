@@ -182,11 +182,6 @@ static void confess(void)
 	console_put_line(line);
 }
 
-static uint64_t sooner(uint64_t a, uint64_t b)
-{
-	return a && (!b || a < b) ? a : b;
-}
-
 uint64_t console_poll(void)
 {
 	uint64_t now = clock_now_ns(), again;
@@ -203,9 +198,9 @@ uint64_t console_poll(void)
 	if (more)
 		console.attached->output_ready(console.attached);
 	again = console_serve_input(now);
-	again = sooner(again, console_screen_poll(now));
+	again = clock_sooner(again, console_screen_poll(now));
 	spin_lock(&console.lock);
-	again = sooner(again, console.queue.hold_ns);
+	again = clock_sooner(again, console.queue.hold_ns);
 	spin_unlock(&console.lock);
 	return again;
 }

@@ -9,11 +9,6 @@
 static struct mem_machine_history history;
 static uint64_t due_ns;
 
-void mem_view_machine(struct memory_view *view)
-{
-	economy_view(view);
-}
-
 void mem_view_vm(const struct managed_vm *managed, struct vm_memory_view *view)
 {
 	const struct vm_config *config = managed->config;
@@ -53,7 +48,7 @@ static void sample(void)
 	unsigned int slot = history.samples++ % MEM_HISTORY_SLOTS;
 	struct memory_view view;
 
-	mem_view_machine(&view);
+	economy_view(&view);
 	history.free_pages[slot] = slot_value(view.free_pages);
 	for (size_t i = 0; i < vms_count(); i++)
 		sample_vm(vms_at(i), slot);

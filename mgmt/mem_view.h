@@ -8,7 +8,6 @@
 
 struct managed_vm;
 
-void mem_view_machine(struct memory_view *view);
 /* Of one that does not run: what it would have. */
 void mem_view_vm(const struct managed_vm *managed, struct vm_memory_view *view);
 

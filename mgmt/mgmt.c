@@ -166,11 +166,6 @@ static void keep_promises(void)
 	frame_set_reserve((promised + (promised >> 9)) >> PAGE_SHIFT);
 }
 
-static uint64_t sooner(uint64_t a, uint64_t b)
-{
-	return a && (!b || a < b) ? a : b;
-}
-
 /* The VMs first: what has become of them should be read before the next prompt. */
 static uint64_t poll_all(void)
 {
@@ -179,13 +174,13 @@ static uint64_t poll_all(void)
 	watchdog_poll();
 	block_poll();
 	poll_end();
-	again = sooner(again, console_poll());
-	again = sooner(again, console_log_poll());
-	again = sooner(again, cpu_load_poll());
-	again = sooner(again, economy_poll());
-	again = sooner(again, mem_history_poll());
+	again = clock_sooner(again, console_poll());
+	again = clock_sooner(again, console_log_poll());
+	again = clock_sooner(again, cpu_load_poll());
+	again = clock_sooner(again, economy_poll());
+	again = clock_sooner(again, mem_history_poll());
 	keep_promises();
-	return end.wanted ? sooner(again, end.limit_ns) : again;
+	return end.wanted ? clock_sooner(again, end.limit_ns) : again;
 }
 
 static void wake_at(uint64_t ns)

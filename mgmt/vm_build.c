@@ -47,8 +47,7 @@ static uint64_t pages_for_vms(void)
 	struct memory_stats stats;
 
 	frame_get_stats(&stats);
-	return stats.frames[FRAME_FREE] + stats.frames[FRAME_GUEST] + stats.frames[FRAME_SHARED] +
-		stats.frames[FRAME_STORE] + stats.frames[FRAME_VM];
+	return frame_guest_total(&stats) + stats.frames[FRAME_VM];
 }
 
 /* Of one that runs: what it has already, and tables for what it has not touched. */

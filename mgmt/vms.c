@@ -130,10 +130,8 @@ uint64_t vms_poll(void)
 
 	for (size_t i = 0; i < vm_total;) {
 		struct managed_vm *managed = vms[i];
-		uint64_t wanted = vm_life_poll(managed, now);
 
-		if (wanted && (!again || wanted < again))
-			again = wanted;
+		again = clock_sooner(again, vm_life_poll(managed, now));
 		/* It may have left the list. */
 		if (i < vm_total && vms[i] == managed)
 			i++;

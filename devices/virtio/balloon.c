@@ -98,13 +98,9 @@ static void give_back(struct balloon_queue *queue)
 /* Where guests may have a page of their own: what they cannot write they cannot give up. */
 static const struct memory_slot *slot_of(const struct guest_memory *memory, gpa_t gpa)
 {
-	for (size_t i = 0; i < memory->slot_count; i++) {
-		const struct memory_slot *slot = &memory->slots[i];
+	const struct memory_slot *slot = guest_memory_slot(memory, gpa);
 
-		if (gpa - slot->start < slot->bytes)
-			return slot->read_only ? NULL : slot;
-	}
-	return NULL;
+	return slot && !slot->read_only ? slot : NULL;
 }
 
 static void retry_later(struct virtio_balloon *balloon)
