@@ -151,6 +151,8 @@ static void give_back(uint64_t place)
 
 	while (end < CHUNKS && !((frame->free | frame->starts) & BIT(end)))
 		end++;
+	/* The frame may be others' for long. */
+	memset(data_of(place), 0, (size_t)(end - start) * CHUNK_BYTES);
 	frame->starts &= ~BIT(start);
 	frame->free |= bits_run(start, end - start);
 	if (frame->free != FRAME_EMPTY) {
@@ -219,10 +221,13 @@ int store_put(const void *page, uint64_t *handle)
 	}
 	store.stats.refused += !bytes;
 	spin_unlock(&store.lock);
+	if (placed) {
+		fill(&spot, hash_page(page, 0), bytes, data);
+		*handle = spot.first;
+	}
+	memset(data, 0, STORE_MOST_BYTES);
 	if (!placed)
 		return bytes ? -ENOMEM : -E2BIG;
-	fill(&spot, hash_page(page, 0), bytes, data);
-	*handle = spot.first;
 	return 0;
 }
 

@@ -5,8 +5,7 @@
  *
  * Compressed pages lie in frames (FRAME_STORE) of 64 chunks, in runs of chunks; one that fits no
  * run that is free is cut into two. A frame is given back when the last run in it is dropped, and
- * pages stay where they are unless their owner lets them be moved. What they contained is not
- * erased, since whoever gets a frame clears or overwrites it before a guest can see it.
+ * pages stay where they are unless their owner lets them be moved. What is dropped is erased.
  *
  * Any CPU, with interrupts off. The store's lock is a leaf above the frame allocator's; nothing is
  * compressed under it.

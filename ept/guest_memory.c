@@ -173,26 +173,18 @@ static bool may_take(const struct need *need, unsigned int order)
 	return frame_free_count() >= BIT(order) + __atomic_load_n(floor, __ATOMIC_RELAXED);
 }
 
-static hpa_t take_frames(const struct need *need, unsigned int order)
+/* Of zeroes, or with undefined contents. */
+static inline hpa_t take_frames(const struct need *need, unsigned int order, bool zeroed)
 {
 	struct guest_memory *memory = need->memory;
 	hpa_t frames;
 
 	if (!may_take(need, order))
 		return HPA_NONE;
-	frames = frame_alloc(order, FRAME_GUEST);
+	frames = zeroed ? frame_alloc_zeroed(order, FRAME_GUEST) : frame_alloc(order, FRAME_GUEST);
 	if (frames != HPA_NONE)
 		frame_set_owner(frames, memory->number,
 			ROUND_DOWN(need->gpa, PAGE_SIZE << order) >> PAGE_SHIFT);
-	return frames;
-}
-
-static hpa_t take_zeroed(const struct need *need, unsigned int order)
-{
-	hpa_t frames = take_frames(need, order);
-
-	if (frames != HPA_NONE)
-		page_zero(host_ptr(frames), PAGE_SIZE << order);
 	return frames;
 }
 
@@ -205,7 +197,7 @@ static void count_fault(struct guest_memory *memory, unsigned int order)
 static int populate_order(const struct need *need, unsigned int order)
 {
 	gpa_t start = ROUND_DOWN(need->gpa, PAGE_SIZE << order);
-	hpa_t frame = take_zeroed(need, order);
+	hpa_t frame = take_frames(need, order, true);
 	int error;
 
 	if (frame == HPA_NONE)
@@ -235,7 +227,7 @@ static int populate_small(const struct need *need)
 		if (!s2_is_blank(s2, start + page * PAGE_SIZE))
 			return -EEXIST;
 	}
-	frames = take_zeroed(need, SMALL_ORDER);
+	frames = take_frames(need, SMALL_ORDER, true);
 	if (frames == HPA_NONE)
 		return -ENOMEM;
 	for (uint64_t page = 0; page < BIT(SMALL_ORDER); page++) {
@@ -283,7 +275,7 @@ static int fetch(const struct need *need, gpa_t page, uint64_t number)
 {
 	struct guest_memory *memory = need->memory;
 	enum page_keep keep = number_kind(number);
-	hpa_t frame = take_frames(need, FRAME_ORDER_4K);
+	hpa_t frame = take_frames(need, FRAME_ORDER_4K, false);
 	int error;
 
 	if (frame == HPA_NONE)
@@ -318,12 +310,10 @@ static int break_sharing(const struct need *need, gpa_t page, hpa_t from)
 	/* Readers may have a pointer to it. */
 	if (!zero && memory->limbo.filling_count == LIMBO_ENTRIES)
 		return -ENOMEM;
-	frame = take_frames(need, FRAME_ORDER_4K);
+	frame = take_frames(need, FRAME_ORDER_4K, zero);
 	if (frame == HPA_NONE)
 		return -ENOMEM;
-	if (zero)
-		page_zero(host_ptr(frame), PAGE_SIZE);
-	else
+	if (!zero)
 		memcpy(host_ptr(frame), host_ptr(from), PAGE_SIZE);
 	if (s2_set_page(&memory->s2, page, frame, slot_access(need->slot))) {
 		frame_free(frame, FRAME_ORDER_4K);

@@ -4,6 +4,9 @@
  * made for each GiB that has memory. To start fast on large machines, only the first record of
  * each 2 MiB (a chunk) is written at the start; the others when their chunk is first split.
  *
+ * What comes back is stale: it joins stale buddies alone, is taken only when there is nothing else,
+ * and becomes free, and known to be zeroes, by frame_erase().
+ *
  * Locks: frame_lock is a leaf.
  */
 #include "host/frame.h"
@@ -17,6 +20,8 @@
 #define CHUNK_FRAMES (1U << FRAME_ORDER_2M)
 #define REGION_SHIFT FRAME_ORDER_1G
 #define REGION_FRAMES (1U << REGION_SHIFT)
+/* That frame_erase() clears at a time. */
+#define ERASE_BYTES (256 * 1024ULL)
 
 /* The records of one GiB, up to its last frame that is memory, in whole chunks. */
 struct region {
@@ -29,6 +34,8 @@ static uint32_t region_count;  /* [I] */
 
 static struct spinlock frame_lock;
 static uint32_t free_heads[FRAME_ORDERS];     /* [frame_lock] */
+static uint32_t stale_heads[FRAME_ORDERS];    /* [frame_lock] */
+static uint64_t stale_frames;                 /* [frame_lock] of the free ones */
 static uint64_t use_frames[FRAME_USES];       /* [frame_lock] */
 static uint64_t reserved_frames;              /* [frame_lock] of the free ones */
 static uint64_t total_frames;                 /* [I] */
@@ -59,18 +66,25 @@ static void chunk_make_ready(uint32_t number)
 	first->ready = 1;
 }
 
-static void list_push(uint32_t number, unsigned int order)
+/* The lists of blocks that are free, or stale. */
+static inline uint32_t *heads_of(enum frame_use use)
+{
+	return use == FRAME_FREE ? free_heads : stale_heads;
+}
+
+static void list_push(uint32_t number)
 {
 	struct frame *frame = record(number);
+	uint32_t *head = &heads_of(frame->use)[frame->order];
 
-	frame->next = free_heads[order];
+	frame->next = *head;
 	frame->prev = FRAME_NONE;
 	if (frame->next != FRAME_NONE)
 		record(frame->next)->prev = number;
-	free_heads[order] = number;
+	*head = number;
 }
 
-static void list_take(uint32_t number, unsigned int order)
+static void list_take(uint32_t number)
 {
 	struct frame *frame = record(number);
 
@@ -79,7 +93,7 @@ static void list_take(uint32_t number, unsigned int order)
 	if (frame->prev != FRAME_NONE)
 		record(frame->prev)->next = frame->next;
 	else
-		free_heads[order] = frame->next;
+		heads_of(frame->use)[frame->order] = frame->next;
 }
 
 static void set_head(uint32_t number, unsigned int order, enum frame_use use)
@@ -94,8 +108,11 @@ static void set_head(uint32_t number, unsigned int order, enum frame_use use)
 	frame->slab_class = 0;
 }
 
-/* Free a block whose head says what it was used for, joining it with its free buddies. */
-static void release(uint32_t number, unsigned int order)
+/*
+ * Put a block on the lists of free or stale ones, joined with its buddies of the same kind. From 2
+ * MiB on zeroes stay apart from what is not known to be zeroes: nobody wants larger zeroes.
+ */
+static void release(uint32_t number, unsigned int order, enum frame_use use, bool zero)
 {
 	if (order < FRAME_ORDER_2M)
 		chunk_make_ready(number);
@@ -103,16 +120,19 @@ static void release(uint32_t number, unsigned int order)
 		uint32_t buddy = number ^ (1U << order);
 		struct frame *other = frame_record(buddy);
 
-		if (!other || other->use != FRAME_FREE || other->order != order)
+		if (!other || other->use != use || other->order != order ||
+			(order >= FRAME_ORDER_2M && other->zero != zero))
 			break;
-		list_take(buddy, order);
+		zero = zero && other->zero;
+		list_take(buddy);
 		record(number | buddy)->order = FRAME_ORDER_TAIL;
 		record(number | buddy)->use = FRAME_RESERVED;
 		number &= buddy;
 		order++;
 	}
-	set_head(number, order, FRAME_FREE);
-	list_push(number, order);
+	set_head(number, order, use);
+	record(number)->zero = zero;
+	list_push(number);
 }
 
 /*
@@ -135,7 +155,7 @@ static struct frame *isolate(uint32_t number, unsigned int order)
 		if (frame && frame->order != FRAME_ORDER_TAIL)
 			break;
 	}
-	if (from == FRAME_ORDERS || frame->order < from || frame->use <= FRAME_FREE)
+	if (from == FRAME_ORDERS || frame->order < from || frame->use <= FRAME_STALE)
 		return NULL;
 	while (frame->order > order) {
 		unsigned int half = frame->order - 1U;
@@ -154,41 +174,82 @@ static struct frame *isolate(uint32_t number, unsigned int order)
 	return frame;
 }
 
-hpa_t frame_alloc(unsigned int order, enum frame_use use)
+/* A block of this order off the lists, split from a larger one if need be; FRAME_NONE. */
+static inline uint32_t take_block(unsigned int order, enum frame_use kind)
 {
+	const uint32_t *heads = heads_of(kind);
 	unsigned int from = order;
 	uint32_t number;
 
-	spin_lock(&frame_lock);
-	if (use == FRAME_DISK && use_frames[FRAME_FREE] < reserved_frames + (1ULL << order))
-		from = FRAME_ORDERS;
-	while (from < FRAME_ORDERS && free_heads[from] == FRAME_NONE)
+	while (from < FRAME_ORDERS && heads[from] == FRAME_NONE)
 		from++;
-	if (from >= FRAME_ORDERS) {
+	if (from >= FRAME_ORDERS)
+		return FRAME_NONE;
+	number = heads[from];
+	list_take(number);
+	while (from > order) {
+		uint32_t second = number + (1U << --from);
+
+		set_head(second, from, kind);
+		record(second)->zero = record(number)->zero;
+		list_push(second);
+	}
+	return number;
+}
+
+/* A block of stale frames, now its taker's to erase. */
+static uint32_t take_stale(unsigned int order)
+{
+	uint32_t number = take_block(order, FRAME_STALE);
+
+	if (number != FRAME_NONE)
+		stale_frames -= 1ULL << order;
+	return number;
+}
+
+/* As frame_alloc(); *zero says whether it is known to be zeroes. */
+static inline hpa_t alloc(unsigned int order, enum frame_use use, bool *zero)
+{
+	uint32_t number = FRAME_NONE;
+	bool stale = false;
+
+	spin_lock(&frame_lock);
+	if (use != FRAME_DISK || use_frames[FRAME_FREE] >= reserved_frames + (1ULL << order)) {
+		number = take_block(order, FRAME_FREE);
+		stale = number == FRAME_NONE;
+		if (unlikely(stale))
+			number = take_stale(order);
+	}
+	if (number == FRAME_NONE) {
 		spin_unlock(&frame_lock);
 		return HPA_NONE;
 	}
-	number = free_heads[from];
-	list_take(number, from);
-	while (from > order) {
-		from--;
-		set_head(number + (1U << from), from, FRAME_FREE);
-		list_push(number + (1U << from), from);
-	}
 	set_head(number, order, use);
+	*zero = stale || record(number)->zero;
+	record(number)->zero = false;
 	if (use == FRAME_GUEST)
 		record(number)->owner = 0;
 	use_frames[FRAME_FREE] -= 1ULL << order;
 	use_frames[use] += 1ULL << order;
 	spin_unlock(&frame_lock);
+	if (unlikely(stale))
+		page_zero(host_ptr((hpa_t)number << PAGE_SHIFT), PAGE_SIZE << order);
 	return (hpa_t)number << PAGE_SHIFT;
+}
+
+hpa_t frame_alloc(unsigned int order, enum frame_use use)
+{
+	bool zero;
+
+	return alloc(order, use, &zero);
 }
 
 hpa_t frame_alloc_zeroed(unsigned int order, enum frame_use use)
 {
-	hpa_t start = frame_alloc(order, use);
+	bool zero;
+	hpa_t start = alloc(order, use, &zero);
 
-	if (start != HPA_NONE)
+	if (start != HPA_NONE && !zero)
 		page_zero(host_ptr(start), PAGE_SIZE << order);
 	return start;
 }
@@ -204,8 +265,58 @@ void frame_free(hpa_t start, unsigned int order)
 		panic("frame_free: 0x%lx order %u is no block in use", start, order);
 	use_frames[frame->use] -= 1ULL << order;
 	use_frames[FRAME_FREE] += 1ULL << order;
-	release(number, order);
+	stale_frames += 1ULL << order;
+	release(number, order, FRAME_STALE, false);
 	spin_unlock(&frame_lock);
+}
+
+/* What frame_erase() is at: a block on no list. Boot CPU. */
+static struct {
+	uint32_t number; /* FRAME_NONE: nothing */
+	unsigned int order;
+	uint64_t done_bytes;
+} erasing;
+
+/* False: there is nothing to erase. */
+static bool erase_next(void)
+{
+	unsigned int order = 0;
+
+	if (!__atomic_load_n(&stale_frames, __ATOMIC_RELAXED))
+		return false;
+	spin_lock(&frame_lock);
+	while (order < FRAME_ORDERS && stale_heads[order] == FRAME_NONE)
+		order++;
+	/* While it is erased, nobody gets it: so it is not too much. */
+	order = MIN(order, (unsigned int)FRAME_ORDER_2M);
+	erasing.number = take_stale(order);
+	erasing.order = order;
+	erasing.done_bytes = 0;
+	if (erasing.number != FRAME_NONE)
+		set_head(erasing.number, order, FRAME_RESERVED);
+	spin_unlock(&frame_lock);
+	return erasing.number != FRAME_NONE;
+}
+
+bool frame_erase(void)
+{
+	uint64_t left = ERASE_BYTES;
+
+	while (left && (erasing.number != FRAME_NONE || erase_next())) {
+		hpa_t at = ((hpa_t)erasing.number << PAGE_SHIFT) + erasing.done_bytes;
+		uint64_t bytes = MIN((PAGE_SIZE << erasing.order) - erasing.done_bytes, left);
+
+		page_zero(host_ptr(at), bytes);
+		erasing.done_bytes += bytes;
+		left -= bytes;
+		if (erasing.done_bytes < PAGE_SIZE << erasing.order)
+			break;
+		spin_lock(&frame_lock);
+		release(erasing.number, erasing.order, FRAME_FREE, true);
+		spin_unlock(&frame_lock);
+		erasing.number = FRAME_NONE;
+	}
+	return left == 0 || erasing.number != FRAME_NONE;
 }
 
 void frame_set_owner(hpa_t start, uint32_t owner, uint64_t gfn)
@@ -340,9 +451,12 @@ void frame_get_stats(struct memory_stats *stats)
 	spin_lock(&frame_lock);
 	stats->total_frames = total_frames;
 	memcpy(stats->frames, use_frames, sizeof(use_frames));
+	stats->stale_frames = stale_frames;
+	if (erasing.number != FRAME_NONE)
+		stats->stale_frames += BIT(erasing.order);
 	stats->largest_free_order = 0;
 	for (unsigned int order = 0; order < FRAME_ORDERS; order++)
-		if (free_heads[order] != FRAME_NONE)
+		if (free_heads[order] != FRAME_NONE || stale_heads[order] != FRAME_NONE)
 			stats->largest_free_order = order;
 	spin_unlock(&frame_lock);
 }
@@ -417,7 +531,7 @@ static void add_range(const struct memory_range *range)
 		while (at + (1ULL << order) > end)
 			order--;
 		use_frames[FRAME_FREE] += 1ULL << order;
-		release((uint32_t)at, order);
+		release((uint32_t)at, order, FRAME_FREE, false);
 		at += 1ULL << order;
 	}
 }
@@ -430,7 +544,9 @@ void frame_init(const struct memory_range *ranges, size_t count)
 	total_frames = 0;
 	memset(use_frames, 0, sizeof(use_frames));
 	for (unsigned int order = 0; order < FRAME_ORDERS; order++)
-		free_heads[order] = FRAME_NONE;
+		free_heads[order] = stale_heads[order] = FRAME_NONE;
+	stale_frames = 0;
+	erasing.number = FRAME_NONE;
 	for (size_t i = 0; i < count && i < ARRAY_SIZE(left); i++) {
 		struct memory_range range = ranges[i];
 

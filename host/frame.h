@@ -25,7 +25,8 @@ struct frame {
 	uint8_t use;         /* enum frame_use; heads only */
 	uint8_t order;       /* of the block; FRAME_ORDER_TAIL */
 	uint8_t slab_class;  /* 0: not a slab */
-	uint8_t ready;       /* first frame of a chunk: the other records are initialised */
+	uint8_t ready : 1;   /* first frame of a chunk: the other records are initialised */
+	uint8_t zero : 1;    /* FRAME_FREE: all of the block is known to be zeroes */
 	union {
 		struct {
 			uint16_t slab_free; /* first free object */

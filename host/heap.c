@@ -106,6 +106,8 @@ static void small_free(void *pointer, uint32_t slab, struct frame *frame)
 
 	if (class >= CLASSES || offset % class_bytes[class])
 		panic("heap_free: %p is no object", pointer);
+	/* Its slab may live on for long: what it was, perhaps a guest's, does not. */
+	memset(object, 0, class_bytes[class]);
 	spin_lock(&heap_lock);
 	head = &slabs_with_room[frame->use][class];
 	if (frame->slab_free == SLAB_END)

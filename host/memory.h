@@ -22,6 +22,7 @@
 enum frame_use {
 	FRAME_RESERVED, /* firmware, MMIO holes, Ballast's image: never handed out */
 	FRAME_FREE,
+	FRAME_STALE, /* free and counted as such, but what it contained still stands there */
 	FRAME_HOST,  /* Ballast's own data: heap, stacks, host page tables */
 	FRAME_VM,    /* overhead of a VM: its structures, VMCS/VMCB, EPT/NPT tables */
 	FRAME_GUEST, /* guest memory, of one guest */
@@ -39,6 +40,7 @@ struct memory_range {
 struct memory_stats {
 	uint64_t total_frames;       /* all RAM known to the allocator */
 	uint64_t frames[FRAME_USES]; /* of these, by use */
+	uint64_t stale_frames;       /* of the free ones: frame_erase() has not come to them yet */
 	uint64_t largest_free_order;
 };
 
@@ -63,13 +65,20 @@ static inline hpa_t host_phys(const void *ptr)
 void frame_init(const struct memory_range *ranges, size_t count);
 
 /*
- * 2^order naturally aligned frames, contents undefined; HPA_NONE when there are none.
- * The frames come back by frame_free() with the same order, or piecewise in smaller ones.
+ * 2^order naturally aligned frames, contents undefined, but nothing that another one had there;
+ * HPA_NONE when there are none. The frames come back by frame_free() with the same order, or
+ * piecewise in smaller ones.
  */
 hpa_t frame_alloc(unsigned int order, enum frame_use use) __must_check;
 /* The same, filled with zeroes. */
 hpa_t frame_alloc_zeroed(unsigned int order, enum frame_use use) __must_check;
 void frame_free(hpa_t start, unsigned int order);
+/*
+ * Erase a part of what was given back, some tens of microseconds' worth: it is handed out without
+ * another look then. False: all of it is erased. Boot CPU; whoever runs out of other frames before
+ * erases what it gets.
+ */
+bool frame_erase(void);
 /*
  * Who shows a block of FRAME_GUEST: the memory's number (struct guest_memory) and the guest frame
  * of its first one. Pieces of the block stay the owner's.

@@ -83,6 +83,7 @@ static void show_free(const struct memory_stats *stats, const struct memory_view
 	mem_row("free", stats->frames[FRAME_FREE] * PAGE_SIZE);
 	console_print("  %-44s %9llu\n", "  in pages of 4 KiB",
 		(unsigned long long)stats->frames[FRAME_FREE]);
+	mem_row_if("  of these to be erased yet", stats->stale_frames);
 	mem_row("  of these promised to running guests", vms_promised_bytes());
 	mem_row("  of these in one piece, at most",
 		stats->frames[FRAME_FREE] ? PAGE_SIZE << stats->largest_free_order : 0);

@@ -59,4 +59,6 @@ ballast_guest(ipi ${CMAKE_SOURCE_DIR}/test/bench)
 foreach(name hog waker bully)
 	ballast_guest(${name} ${CMAKE_SOURCE_DIR}/test/guest/time)
 endforeach()
+# What guests leave behind in the machine's memory, and what taking it away costs.
+ballast_guest(canary ${CMAKE_SOURCE_DIR}/test/guest/memory)
 add_custom_target(guests ALL DEPENDS ${guest_images})

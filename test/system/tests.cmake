@@ -121,6 +121,10 @@ ballast_system_test(distribution qemu-svm LONG TIMEOUT 1800)
 # Memory that guests give up.
 ballast_guest_test(balloon qemu-svm)
 
+# What guests leave behind in the machine's memory, which QEMU alone saves.
+ballast_system_test(residue-20 qemu-svm)
+ballast_system_test(residue-1000 qemu-svm LONG TIMEOUT 3000)
+
 # Guests and the world outside, through the machine's NICs.
 ballast_system_test(uplink qemu-svm)
 ballast_system_test(uplink bochs-vmx LONG TIMEOUT 900)

@@ -63,10 +63,21 @@ static uint64_t all_frames(void)
 	uint64_t sum = 0;
 
 	frame_get_stats(&stats);
+	assert_true(stats.stale_frames <= stats.frames[FRAME_FREE]);
 	for (int use = FRAME_FREE; use < FRAME_USES; use++)
 		sum += stats.frames[use];
 	assert_int_equal(sum, stats.total_frames);
 	return sum;
+}
+
+static void erase_all(void)
+{
+	struct memory_stats stats;
+
+	while (frame_erase())
+		;
+	frame_get_stats(&stats);
+	assert_int_equal(stats.stale_frames, 0);
 }
 
 /* Records must not rely on memory being zero at the start. */
@@ -124,6 +135,7 @@ static void every_frame_can_be_had_once(void **state)
 	for (uint64_t i = 0; i < n; i++)
 		frame_free(frames[i], 0);
 	assert_int_equal(free_frames(), count);
+	erase_all();
 	/* All came together again: the largest blocks are there. */
 	frame = frame_alloc(FRAME_ORDER_2M + 3, FRAME_GUEST);
 	assert_true(frame != HPA_NONE);
@@ -150,6 +162,8 @@ static void large_blocks_come_back_in_pieces(void **state)
 	for (uint64_t i = 0; i < 256; i++)
 		if (i != 3 && i != 7)
 			frame_free(block + MIB(2) * i, FRAME_ORDER_2M);
+	assert_int_equal(free_frames(), before);
+	erase_all();
 	assert_int_equal(free_frames(), before);
 	assert_int_equal(frame_alloc(HUGE_ORDER, FRAME_GUEST), block);
 	all_frames();
@@ -233,6 +247,8 @@ static void a_long_mixture_keeps_blocks_apart(void **state)
 	for (int round = 0; round < 40000; round++) {
 		struct piece *piece = &pieces[rand() % PIECES];
 
+		if (rand() % 4 == 0)
+			frame_erase();
 		if (!piece->start) {
 			piece->order = (unsigned int)rand() % 3 ? (unsigned int)rand() % 4
 							       : (unsigned int)rand() % 10;
@@ -244,6 +260,7 @@ static void a_long_mixture_keeps_blocks_apart(void **state)
 			assert_true(IS_ALIGNED(piece->start, PAGE_SIZE << piece->order));
 			for (uint64_t i = 0; i < 1ULL << piece->order; i++)
 				*(hpa_t *)host_ptr(piece->start + i * PAGE_SIZE) = piece->start;
+			all_frames();
 			continue;
 		}
 		for (uint64_t i = 0; i < 1ULL << piece->order; i++) {
@@ -273,6 +290,74 @@ static void zeroed_frames_are_zero(void **state)
 	block = frame_alloc_zeroed(FRAME_ORDER_2M, FRAME_GUEST);
 	for (uint64_t i = 0; i < MIB(2); i += 8)
 		assert_int_equal(*(uint64_t *)host_ptr(block + i), 0);
+}
+
+static bool is_filled(hpa_t start, uint64_t bytes, uint8_t with)
+{
+	for (uint64_t i = 0; i < bytes; i++)
+		if (((uint8_t *)host_ptr(start))[i] != with)
+			return false;
+	return true;
+}
+
+/* What a frame contained is gone soon, by steps; those who come before find none of it either. */
+static void what_came_back_is_erased(void **state)
+{
+	struct memory_stats stats;
+	hpa_t block, other;
+
+	(void)state;
+	init_one_range(RAM_START, MIB(8));
+	block = frame_alloc(FRAME_ORDER_2M, FRAME_GUEST);
+	dirty(block, MIB(2));
+	frame_free(block + PAGE_SIZE, 0);
+	frame_get_stats(&stats);
+	assert_int_equal(stats.stale_frames, 1);
+	assert_true(is_filled(block + PAGE_SIZE, PAGE_SIZE, 0xa5));
+	assert_false(frame_erase());
+	assert_true(is_filled(block + PAGE_SIZE, PAGE_SIZE, 0));
+	assert_true(is_filled(block + 2 * PAGE_SIZE, MIB(2) - 2 * PAGE_SIZE, 0xa5));
+	for (uint64_t i = 0; i < 512; i++)
+		if (i != 1)
+			frame_free(block + i * PAGE_SIZE, 0);
+	assert_true(frame_erase());
+	erase_all();
+	assert_true(is_filled(block, MIB(2), 0));
+	/* It is known to be zeroes, and not looked at again: the mark stays. */
+	*(uint8_t *)host_ptr(block + 77) = 1;
+	assert_int_equal(frame_alloc_zeroed(FRAME_ORDER_2M, FRAME_GUEST), block);
+	assert_int_equal(*(uint8_t *)host_ptr(block + 77), 1);
+	/* There is nothing else. */
+	dirty(block, MIB(2));
+	while (frame_alloc(0, FRAME_HOST) != HPA_NONE)
+		;
+	frame_free(block, FRAME_ORDER_2M);
+	other = frame_alloc(3, FRAME_STORE);
+	assert_true(other - block < MIB(2));
+	assert_true(is_filled(other, PAGE_SIZE << 3, 0));
+	erase_all();
+	assert_true(is_filled(block, MIB(2), 0));
+	all_frames();
+}
+
+/* A piece that is being erased belongs to nobody. */
+static void erasing_is_no_giving(void **state)
+{
+	hpa_t block, others[4];
+
+	(void)state;
+	init_one_range(RAM_START, MIB(8));
+	block = frame_alloc(FRAME_ORDER_2M, FRAME_GUEST);
+	dirty(block, MIB(2));
+	frame_free(block, FRAME_ORDER_2M);
+	assert_true(frame_erase());
+	for (unsigned int i = 0; i < ARRAY_SIZE(others); i++) {
+		others[i] = frame_alloc(FRAME_ORDER_2M, FRAME_GUEST);
+		assert_int_not_equal(others[i], block);
+	}
+	erase_all();
+	assert_int_equal(frame_alloc(FRAME_ORDER_2M, FRAME_GUEST), block);
+	all_frames();
 }
 
 static void heap_objects_are_apart_aligned_and_zero(void **state)
@@ -346,6 +431,8 @@ int main(void)
 		cmocka_unit_test(holes_are_never_handed_out),
 		cmocka_unit_test(a_long_mixture_keeps_blocks_apart),
 		cmocka_unit_test(zeroed_frames_are_zero),
+		cmocka_unit_test(what_came_back_is_erased),
+		cmocka_unit_test(erasing_is_no_giving),
 		cmocka_unit_test(heap_objects_are_apart_aligned_and_zero),
 		cmocka_unit_test(disks_leave_what_is_promised),
 		cmocka_unit_test(heap_runs_out_politely),

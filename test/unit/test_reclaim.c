@@ -423,6 +423,8 @@ static void pages_come_and_go(void **unused)
 		begin_guest(&guests[i]);
 	for (uint64_t i = 0; i < operations; i++) {
 		operate();
+		if (below(16) == 0)
+			frame_erase();
 		if (i % 4096 == 0)
 			check_all();
 	}
