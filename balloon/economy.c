@@ -70,12 +70,15 @@ static void retarget(struct vm_balloon *balloon, uint64_t target_pages)
 	balloon->retarget(balloon);
 }
 
-/* What the balloon has when nothing is short: the RAM that the VM may not use. */
+/*
+ * What the balloon has when nothing is short: the RAM that the VM may not use. What was plugged in
+ * is had back by unplugging.
+ */
 static uint64_t base_of(const struct vm_economy *economy)
 {
-	uint64_t limit = economy->vm->memory.limit_pages;
+	uint64_t boot = economy->vm->memory.boot_pages;
 
-	return limit - MIN(limit, economy->terms.memory_pages);
+	return boot - MIN(boot, economy->terms.memory_pages);
 }
 
 /* The table of contents is made for the first VM from which something may be taken. */

@@ -25,6 +25,7 @@ set(VIRTIO_DEVICE_SOURCES
 	devices/virtio/balloon.c
 	devices/virtio/blk.c
 	devices/virtio/console.c
+	devices/virtio/mem.c
 	devices/virtio/net.c
 	devices/virtio/net_control.c
 	devices/virtio/rng.c)

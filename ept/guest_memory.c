@@ -2,6 +2,7 @@
 /* Guest memory slots and their backing on first touch; see ept/guest_memory.h. */
 #include "ept/guest_memory.h"
 
+#include "ept/guest_hotplug.h"
 #include "ept/guest_pages.h"
 #include "lib/string.h"
 
@@ -60,15 +61,17 @@ int guest_memory_add(struct guest_memory *memory, gpa_t start, uint64_t bytes, b
 		return -EINVAL;
 	memmove(&memory->slots[at + 1], &memory->slots[at],
 		(memory->slot_count - at) * sizeof(memory->slots[0]));
-	memory->slots[at] = (struct memory_slot){ start, bytes, read_only };
+	memory->slots[at] = (struct memory_slot){
+		.start = start, .bytes = bytes, .read_only = read_only };
 	memory->slot_count++;
+	memory->boot_pages += bytes >> PAGE_SHIFT;
 	memory->limit_pages += bytes >> PAGE_SHIFT;
 	return 0;
 }
 
 bool guest_memory_is_ram(const struct guest_memory *memory, gpa_t gpa)
 {
-	return guest_memory_slot(memory, gpa) != NULL;
+	return guest_memory_ram(memory, gpa) != NULL;
 }
 
 /* ---- giving back ---- */
@@ -127,6 +130,7 @@ void guest_memory_clear(struct guest_memory *memory)
 {
 	spin_lock(&memory->lock);
 	free_backing(memory);
+	guest_hotplug_clear(memory);
 	s2_clear(&memory->s2);
 	spin_unlock(&memory->lock);
 }
@@ -135,6 +139,7 @@ void guest_memory_destroy(struct guest_memory *memory)
 {
 	free_backing(memory);
 	s2_destroy(&memory->s2);
+	guest_hotplug_destroy(memory);
 	/* Both halves are one piece; they change places. */
 	heap_free(MIN(memory->limbo.filling, memory->limbo.waiting));
 }
@@ -331,7 +336,10 @@ static int break_sharing(const struct need *need, gpa_t page, hpa_t from)
 	return 0;
 }
 
-/* The page is there and allows the access: 0; -ENOMEM or -EAGAIN: not yet; -EIO: it is lost. */
+/*
+ * The page is there and allows the access: 0; -ENOMEM or -EAGAIN: not yet; -EIO: it is lost;
+ * -ENXIO: it has been unplugged meanwhile.
+ */
 static int have_page(const struct need *need)
 {
 	struct guest_memory *memory = need->memory;
@@ -339,6 +347,8 @@ static int have_page(const struct need *need)
 	struct s2_mapping mapping;
 	uint64_t number;
 
+	if (!memory_slot_has(need->slot, page))
+		return -ENXIO;
 	if (s2_lookup(&memory->s2, page, &mapping)) {
 		if ((need->access & S2_WRITE) && page_is_borrowed(need->slot, &mapping))
 			return break_sharing(need, page, mapping.hpa);
@@ -372,7 +382,7 @@ static int have(const struct need *need, struct s2_mapping *mapping)
 
 enum memory_answer guest_memory_fault(struct guest_memory *memory, gpa_t gpa, uint64_t access)
 {
-	const struct memory_slot *slot = guest_memory_slot(memory, gpa);
+	const struct memory_slot *slot = guest_memory_ram(memory, gpa);
 	struct need need = { memory, slot, gpa, access, .urgent = false };
 	struct s2_mapping mapping;
 
@@ -383,6 +393,8 @@ enum memory_answer guest_memory_fault(struct guest_memory *memory, gpa_t gpa, ui
 	switch (have(&need, &mapping)) {
 	case 0:
 		return MEMORY_MAPPED;
+	case -ENXIO:
+		return MEMORY_MMIO;
 	case -EIO:
 		return MEMORY_LOST;
 	default:
@@ -394,7 +406,7 @@ enum memory_answer guest_memory_fault(struct guest_memory *memory, gpa_t gpa, ui
 static __attribute__((noinline)) bool look_again(
 	struct guest_memory *memory, gpa_t gpa, uint64_t access, struct s2_mapping *mapping)
 {
-	struct need need = { memory, guest_memory_slot(memory, gpa), gpa, access, .urgent = true };
+	struct need need = { memory, guest_memory_ram(memory, gpa), gpa, access, .urgent = true };
 
 	return need.slot && have(&need, mapping) == 0;
 }

@@ -24,10 +24,17 @@
 /* No slot reaches beyond this; four levels of tables could map two bits more. */
 #define GUEST_PHYSICAL_LIMIT BIT(46)
 
+/* Of a slot that comes and goes: what of it is there. */
+struct hotplug_map {
+	uint64_t plugged_bytes; /* [a] */
+	uint64_t blocks[];      /* [a] a bit for each 2 MiB */
+};
+
 struct memory_slot {
 	gpa_t start;    /* page aligned */
 	uint64_t bytes;
 	bool read_only; /* guest writes are denied; the hypervisor's own are not */
+	struct hotplug_map *hotplug; /* ept/guest_hotplug.h; NULL: all of it is there */
 };
 
 struct guest_memory;
@@ -79,7 +86,8 @@ struct guest_memory {
 	uint64_t faults;                               /* [lock] pages that were given a frame */
 	uint64_t rescues;                              /* [lock] touches of leaving pages */
 	uint64_t waits;                                /* [lock] times that a vCPU had to wait */
-	uint64_t limit_pages;                          /* [I] all slots together */
+	uint64_t limit_pages;                          /* [a] all that is there of the slots */
+	uint64_t boot_pages;                           /* [I] of these, what is there always */
 	/* [a] counts up whenever backing is taken away: pointers got before are then stale */
 	uint64_t generation;
 	uint64_t guaranteed_pages;                     /* [a] that it gets whatever others have */
@@ -170,7 +178,15 @@ uint64_t guest_memory_discard(struct guest_memory *memory, gpa_t gpa, uint64_t b
 void guest_memory_flush(struct guest_memory *memory);
 bool guest_memory_is_ram(const struct guest_memory *memory, gpa_t gpa);
 
-/* The slot of an address; NULL: none. Without the lock. */
+static inline bool memory_slot_has(const struct memory_slot *slot, gpa_t gpa)
+{
+	uint64_t block = (gpa - slot->start) / LARGE_PAGE_SIZE;
+
+	return !slot->hotplug || (__atomic_load_n(&slot->hotplug->blocks[block / 64],
+		__ATOMIC_ACQUIRE) & BIT(block % 64));
+}
+
+/* The slot of an address, whether RAM is plugged there or not; NULL: none. Without the lock. */
 static inline const struct memory_slot *guest_memory_slot(
 	const struct guest_memory *memory, gpa_t gpa)
 {
@@ -181,11 +197,20 @@ static inline const struct memory_slot *guest_memory_slot(
 	return NULL;
 }
 
-/* Does the range lie in one slot as a whole? `bytes` is not 0. */
+/* The same, of RAM that is there. */
+static inline const struct memory_slot *guest_memory_ram(
+	const struct guest_memory *memory, gpa_t gpa)
+{
+	const struct memory_slot *slot = guest_memory_slot(memory, gpa);
+
+	return slot && memory_slot_has(slot, gpa) ? slot : NULL;
+}
+
+/* Does the range lie in one slot as a whole, and begin with RAM? `bytes` is not 0. */
 static inline bool guest_memory_contains(
 	const struct guest_memory *memory, gpa_t gpa, uint64_t bytes)
 {
-	const struct memory_slot *slot = guest_memory_slot(memory, gpa);
+	const struct memory_slot *slot = guest_memory_ram(memory, gpa);
 
 	return slot && bytes <= slot->bytes - (gpa - slot->start);
 }

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-2-Clause
-set(EPT_SOURCES ept/s2.c ept/guest_memory.c ept/guest_reclaim.c)
+set(EPT_SOURCES ept/s2.c ept/guest_memory.c ept/guest_hotplug.c ept/guest_reclaim.c)

@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Runs of ones in a word: 64 places, of which those with a one are free. */
+/* Ones in a word: how many, and runs of them: of 64 places those with a one are free. */
 #ifndef BALLAST_LIB_BITS_H
 #define BALLAST_LIB_BITS_H
 
 #include "lib/util.h"
+
+/* There is no library, and not every CPU has an instruction for it. */
+static inline unsigned int bits_count(uint64_t word)
+{
+	word -= word >> 1 & 0x5555555555555555ULL;
+	word = (word & 0x3333333333333333ULL) + (word >> 2 & 0x3333333333333333ULL);
+	word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
+	return (unsigned int)(word * 0x0101010101010101ULL >> 56);
+}
 
 /* For each power of two, from 1 to 32: where a run of so many ones begins. */
 struct bits_runs {

@@ -71,8 +71,8 @@ static void make_memory(void)
 		whole = aligned_alloc(PAGE_SIZE, 2 * RAM_BYTES);
 		for (size_t i = 0; i < ARRAY_SIZE(pages); i++)
 			pages[i] = aligned_alloc(PAGE_SIZE, PAGE_SIZE);
-		memory.slots[0] = (struct memory_slot){ 0, RAM_BYTES, false };
-		memory.slots[1] = (struct memory_slot){ RAM_HIGH, RAM_BYTES, false };
+		memory.slots[0] = (struct memory_slot){ .bytes = RAM_BYTES };
+		memory.slots[1] = (struct memory_slot){ .start = RAM_HIGH, .bytes = RAM_BYTES };
 		memory.slot_count = 2;
 	}
 	static uint8_t *alone[ARRAY_SIZE(pages)];

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "ept/guest_hotplug.h"
 #include "fake_guest_memory.h"
 
 static uint8_t *backing;
@@ -62,8 +63,20 @@ int guest_memory_add(struct guest_memory *memory, gpa_t start, uint64_t bytes, b
 	}
 	if (memory->slot_count == GUEST_MEMORY_SLOTS)
 		return -ENOSPC;
-	memory->slots[memory->slot_count++] = (struct memory_slot){ start, bytes, read_only };
+	memory->slots[memory->slot_count++] = (struct memory_slot){
+		.start = start, .bytes = bytes, .read_only = read_only };
 	return 0;
+}
+
+/* Nothing is plugged in there. */
+int guest_hotplug_add(struct guest_memory *memory, gpa_t start, uint64_t bytes)
+{
+	static struct hotplug_map map;
+	int error = guest_memory_add(memory, start, bytes, false);
+
+	if (!error)
+		memory->slots[memory->slot_count - 1].hotplug = &map;
+	return error;
 }
 
 bool guest_memory_is_ram(const struct guest_memory *memory, gpa_t gpa)

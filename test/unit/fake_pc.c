@@ -121,7 +121,7 @@ void fake_pc_begin(unsigned int vcpu_count)
 	memset(&pc, 0, sizeof(pc));
 	fake_clock_reset(FAKE_WALL_NS);
 	list_init(&pc.vm.devices);
-	pc.vm.memory.slots[0] = (struct memory_slot){ 0, FAKE_PC_RAM_BYTES, false };
+	pc.vm.memory.slots[0] = (struct memory_slot){ .bytes = FAKE_PC_RAM_BYTES };
 	pc.vm.memory.slot_count = 1;
 	pc.cpuid.physical_bits = 40;
 	pc.cpuid.basic[1].registers.ecx = CPUID_X2APIC | CPUID_TSC_DEADLINE;

@@ -134,11 +134,12 @@ void fake_reset(unsigned int mode_bits)
 	memset(fake.ram, 0, FAKE_RAM_BYTES);
 	fake.cpuid.physical_bits = 40;
 	fake.vm.cpuid = &fake.cpuid;
-	fake.vm.memory.slots[0] = (struct memory_slot){0, FAKE_DEVICE_START, false};
-	fake.vm.memory.slots[1] = (struct memory_slot){FAKE_DEVICE_START + FAKE_DEVICE_BYTES,
-		FAKE_ROM_START - FAKE_DEVICE_START - FAKE_DEVICE_BYTES, false};
-	fake.vm.memory.slots[2] = (struct memory_slot){FAKE_ROM_START,
-		FAKE_RAM_BYTES - FAKE_ROM_START, true};
+	fake.vm.memory.slots[0] = (struct memory_slot){ .bytes = FAKE_DEVICE_START };
+	fake.vm.memory.slots[1] = (struct memory_slot){
+		.start = FAKE_DEVICE_START + FAKE_DEVICE_BYTES,
+		.bytes = FAKE_ROM_START - FAKE_DEVICE_START - FAKE_DEVICE_BYTES };
+	fake.vm.memory.slots[2] = (struct memory_slot){
+		.start = FAKE_ROM_START, .bytes = FAKE_RAM_BYTES - FAKE_ROM_START, .read_only = true };
 	fake.vm.memory.slot_count = 3;
 	fake.vcpu.vm = &fake.vm;
 	fake.vcpu.exit.kind = EXIT_UNKNOWN;
