@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* vm show: all that is known about one VM. */
+#include "devices/virtio/mem.h"
 #include "host/clock.h"
 #include "lib/printf.h"
 #include "lib/string.h"
@@ -103,6 +104,15 @@ static void show_balloon(const struct vm_balloon *balloon)
 			pages(&balloon->skipped_pages).chars);
 	show_told(balloon);
 	console_print("\n");
+}
+
+static void show_hotplug(const struct virtio_mem *mem)
+{
+	struct virtio_mem_state state = virtio_mem_look(mem);
+
+	console_print("  hotplug   %s of %s wanted plugged in%s\n",
+		text_size(state.plugged_bytes).chars, text_size(state.requested_bytes).chars,
+		state.live ? "" : "; the guest has no driver for it");
 }
 
 /* "1234.567 s" */
@@ -241,6 +251,8 @@ void cmd_vm_show(const struct shell_call *call)
 	show_memory(managed);
 	if (managed_is_running(managed) && vm->balloon)
 		show_balloon(vm->balloon);
+	if (managed_is_running(managed) && managed->hotplug)
+		show_hotplug(managed->hotplug);
 	show_time(managed);
 	if (managed_is_running(managed))
 		for (unsigned int i = 0; i < vm->vcpu_count; i++)

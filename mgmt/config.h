@@ -7,6 +7,7 @@
  *	[vm debian]
  *	memory = 256M                   # 512K, 256M, 2G: powers of 1024; plain digits are bytes
  *	maxmem = 512M                   # memory may be set so high while it runs
+ *	hotplug = no                    # yes: what is above memory is plugged in, by a virtio-mem
  *	min = 25%                       # of memory, or a size: guaranteed; 100%
  *	shares = normal                 # of memory that is short: low, high, 1 to 10000000
  *	group = web                     # shares equal pages with those of its group; none
@@ -111,6 +112,7 @@ enum config_vm_key {
 	CONFIG_KEY_CONSOLE,
 	CONFIG_KEY_RNG,
 	CONFIG_KEY_BALLOON,
+	CONFIG_KEY_HOTPLUG,
 	CONFIG_VM_KEYS
 };
 
@@ -139,7 +141,8 @@ struct config_net {
 struct vm_config {
 	char name[CONFIG_NAME_BYTES];
 	uint64_t memory_bytes;       /* page aligned, as all of these; that it may use now */
-	uint64_t maxmem_bytes;       /* that it sees, and may be given later; 0: memory_bytes */
+	uint64_t maxmem_bytes;       /* that it may be given later; 0: memory_bytes */
+	bool hotplug;                /* it sees what is above memory only when it is plugged in */
 	uint64_t min_bytes;          /* guaranteed; 0: min_percent of memory_bytes */
 	uint32_t min_percent;
 	uint32_t shares;             /* 0: shares_per_mib of memory_bytes */

@@ -22,6 +22,11 @@ void config_set_maxmem(struct config_parser *p, const char *key, struct span raw
 		p->vm->maxmem_bytes = bytes;
 }
 
+void config_set_hotplug(struct config_parser *p, const char *key, struct span raw)
+{
+	config_take_switch(p, key, raw, &p->vm->hotplug);
+}
+
 /* "64M", "25%" */
 void config_set_min(struct config_parser *p, const char *key, struct span raw)
 {

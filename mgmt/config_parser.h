@@ -36,6 +36,7 @@ extern const struct config_keys config_network_keys; /* config_devices.c */
 /* config_memory.c, for the table of config_vm.c */
 void config_set_memory(struct config_parser *p, const char *key, struct span raw);
 void config_set_maxmem(struct config_parser *p, const char *key, struct span raw);
+void config_set_hotplug(struct config_parser *p, const char *key, struct span raw);
 void config_set_min(struct config_parser *p, const char *key, struct span raw);
 void config_set_shares(struct config_parser *p, const char *key, struct span raw);
 void config_set_group(struct config_parser *p, const char *key, struct span raw);

@@ -157,6 +157,7 @@ static const struct config_key keys[CONFIG_VM_KEYS] = {
 	[CONFIG_KEY_CONSOLE] = { .name = "console", .set = config_set_console, .bare = true },
 	[CONFIG_KEY_RNG] = { .name = "rng", .set = config_set_rng, .bare = true },
 	[CONFIG_KEY_BALLOON] = { .name = "balloon", .set = config_set_balloon, .bare = true },
+	[CONFIG_KEY_HOTPLUG] = { .name = "hotplug", .set = config_set_hotplug, .bare = true },
 };
 _Static_assert(CONFIG_VM_KEYS <= CONFIG_MAX_KEYS, "each has its line");
 

@@ -2,6 +2,7 @@
 #include "mgmt/guest_layout.h"
 
 #include "devices/platform.h"
+#include "ept/guest_hotplug.h"
 #include "vcpu/cpuid.h"
 #include "vcpu/vm.h"
 
@@ -32,6 +33,40 @@ int guest_layout_add_memory(struct vm *vm, uint64_t memory_bytes)
 	if (!error && high)
 		error = guest_memory_add(&vm->memory, LAYOUT_HIGH, high, false);
 	return error;
+}
+
+int guest_layout_add_hotplug(struct vm *vm, uint64_t bytes)
+{
+	gpa_t start = ROUND_UP(LAYOUT_HIGH + high_bytes(guest_layout_memory_bytes(&vm->memory)),
+		GIB(1));
+
+	bytes = ROUND_UP(bytes, LARGE_PAGE_SIZE);
+	if (!range_within(start, bytes, BIT(vm->cpuid->physical_bits)))
+		return -EINVAL;
+	return guest_hotplug_add(&vm->memory, start, bytes);
+}
+
+uint64_t guest_layout_memory_bytes(const struct guest_memory *memory)
+{
+	uint64_t low_end = 0, high = 0;
+
+	for (size_t i = 0; i < memory->slot_count; i++) {
+		const struct memory_slot *slot = &memory->slots[i];
+
+		if (slot->start < LAYOUT_HIGH)
+			low_end = MAX(low_end, slot->start + slot->bytes);
+		else if (!slot->hotplug)
+			high += slot->bytes;
+	}
+	return low_end + high;
+}
+
+const struct memory_slot *guest_layout_hotplug(const struct guest_memory *memory)
+{
+	for (size_t i = 0; i < memory->slot_count; i++)
+		if (memory->slots[i].hotplug)
+			return &memory->slots[i];
+	return NULL;
 }
 
 size_t guest_layout_map(uint64_t memory_bytes, struct layout_range ranges[LAYOUT_RANGES])

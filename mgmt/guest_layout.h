@@ -11,6 +11,7 @@
  *	0x100000    RAM up to PCI_HOLE_START at most
  *	0xe0000000  PCI configuration space; BARs below it, and where a system moves them
  *	4 GiB       the rest of RAM
+ *	n GiB       behind it, RAM that can be plugged in while the guest runs
  *
  * As on a PC, the VGA window costs the guest its 128 KiB: RAM ends where it would without it.
  */
@@ -19,6 +20,8 @@
 
 #include "lib/util.h"
 
+struct guest_memory;
+struct memory_slot;
 struct vm;
 
 #define LAYOUT_BOOT 0x1000ULL
@@ -51,6 +54,11 @@ struct layout_range {
  * address, else what guest_memory_add() says.
  */
 int guest_layout_add_memory(struct vm *vm, uint64_t memory_bytes) __must_check;
+/* And behind them, of such a VM, RAM to be plugged: so much, rounded up to its blocks. */
+int guest_layout_add_hotplug(struct vm *vm, uint64_t bytes) __must_check;
+/* What was added: without what can be plugged, and that alone (NULL: there is none). */
+uint64_t guest_layout_memory_bytes(const struct guest_memory *memory);
+const struct memory_slot *guest_layout_hotplug(const struct guest_memory *memory);
 
 /* The memory map a guest is told, sorted and disjoint; returns how many ranges there are. */
 size_t guest_layout_map(uint64_t memory_bytes, struct layout_range ranges[LAYOUT_RANGES]);

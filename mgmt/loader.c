@@ -94,6 +94,7 @@ int loader_load(struct vm *vm, const struct vm_config *config, const struct load
 		.vm = vm,
 		.config = config,
 		.files = files,
+		.memory_bytes = guest_layout_memory_bytes(&vm->memory),
 		.next_boot = LAYOUT_BOOT,
 		.why = why,
 		.why_bytes = size,

@@ -70,7 +70,7 @@ int loader_place_words(struct loader *loader, const char *first, const char *sec
 static int check_segment(struct loader *loader, const struct elf_segment *segment)
 {
 	const struct loader *l = loader;
-	uint64_t memory = config_max_memory(l->config);
+	uint64_t memory = l->memory_bytes;
 
 	if (guest_layout_is_free(memory, segment->physical_start, segment->memory_bytes))
 		return 0;
@@ -150,7 +150,7 @@ int loader_load_elf(struct loader *loader, const struct elf *elf, gpa_t *end)
 int loader_load_module(struct loader *loader, const char *path, const struct loader_file *file,
 	gpa_t *next, struct loaded_module *module)
 {
-	uint64_t memory_bytes = config_max_memory(loader->config);
+	uint64_t memory_bytes = loader->memory_bytes;
 	int error;
 
 	module->start = MAX(ROUND_UP(*next, PAGE_SIZE), LAYOUT_LOW_END);

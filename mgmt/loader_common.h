@@ -13,6 +13,7 @@ struct loader {
 	struct vm *vm;
 	const struct vm_config *config;
 	const struct loader_files *files;
+	uint64_t memory_bytes; /* of guest_layout_add_memory() */
 	gpa_t rsdp;
 	gpa_t next_boot; /* next free byte between LAYOUT_BOOT and LAYOUT_BOOT_END */
 	char *why;

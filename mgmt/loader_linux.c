@@ -92,7 +92,7 @@ static int find_code(struct loader *loader, struct linux_kernel *kernel)
 static int choose_place(struct loader *loader, struct linux_kernel *kernel)
 {
 	const struct setup_header *header = &kernel->header;
-	uint64_t memory_bytes = config_max_memory(loader->config);
+	uint64_t memory_bytes = loader->memory_bytes;
 	bool has_size = header->version >= VERSION_INIT_SIZE;
 	uint64_t align = header->kernel_alignment, needed = kernel->code_bytes;
 	gpa_t run;
@@ -125,7 +125,7 @@ static int load_initrd(struct loader *loader, const struct linux_kernel *kernel,
 	struct boot_params *params)
 {
 	const struct loader_file *initrd = &loader->files->initrd;
-	gpa_t top = MIN(guest_layout_low_end(config_max_memory(loader->config)),
+	gpa_t top = MIN(guest_layout_low_end(loader->memory_bytes),
 		(gpa_t)kernel->header.initrd_addr_max + 1);
 	gpa_t start;
 
@@ -163,8 +163,8 @@ static void fill_params(struct loader *loader, const struct linux_kernel *kernel
 	struct boot_params *params)
 {
 	struct layout_range ranges[LAYOUT_RANGES];
-	size_t count = guest_layout_map(config_max_memory(loader->config), ranges);
-	uint64_t above_kib = (guest_layout_low_end(config_max_memory(loader->config)) -
+	size_t count = guest_layout_map(loader->memory_bytes, ranges);
+	uint64_t above_kib = (guest_layout_low_end(loader->memory_bytes) -
 				     LAYOUT_LOW_END) >> 10;
 
 	params->hdr = kernel->header;

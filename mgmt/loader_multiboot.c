@@ -100,7 +100,7 @@ static int load_by_addresses(struct loader *loader, const struct multiboot_heade
 	uint64_t header_at, gpa_t *end)
 {
 	const struct loader_file *kernel = &loader->files->kernel;
-	uint64_t memory_bytes = config_max_memory(loader->config);
+	uint64_t memory_bytes = loader->memory_bytes;
 	uint64_t before = (uint64_t)header->header_address - header->load_address;
 	uint64_t bytes;
 
@@ -158,7 +158,7 @@ static int load_kernel(struct loader *loader, uint64_t *entry, gpa_t *end)
 	*entry = header.entry;
 	error = header.flags & HEADER_ADDRESSES ? load_by_addresses(loader, &header, at, end)
 						: load_elf(loader, entry, end);
-	if (!error && *entry >= guest_layout_low_end(config_max_memory(loader->config)))
+	if (!error && *entry >= guest_layout_low_end(loader->memory_bytes))
 		error = loader_fail(loader, -EINVAL, "kernel %s begins at 0x%llx, outside memory",
 			loader->config->kernel, (unsigned long long)*entry);
 	return error;
@@ -208,7 +208,7 @@ static int place_modules(struct loader *loader, gpa_t next, struct multiboot_inf
 static int place_mmap(struct loader *loader, struct multiboot_info *info)
 {
 	struct layout_range ranges[LAYOUT_RANGES];
-	size_t count = guest_layout_map(config_max_memory(loader->config), ranges);
+	size_t count = guest_layout_map(loader->memory_bytes, ranges);
 	struct multiboot_mmap map[LAYOUT_RANGES];
 	gpa_t at;
 	int error;
@@ -224,7 +224,7 @@ static int place_mmap(struct loader *loader, struct multiboot_info *info)
 
 static int place_info(struct loader *loader, gpa_t kernel_end, gpa_t *at)
 {
-	gpa_t low_end = guest_layout_low_end(config_max_memory(loader->config)), name;
+	gpa_t low_end = guest_layout_low_end(loader->memory_bytes), name;
 	struct multiboot_info info = {
 		.flags = INFO_MEMORY | INFO_CMDLINE | INFO_MODULES | INFO_MMAP | INFO_LOADER_NAME,
 		.memory_lower_kib = LAYOUT_EBDA >> 10,

@@ -66,7 +66,7 @@ static int load_kernel(struct loader *loader, uint64_t *entry, gpa_t *end)
 	if (elf_find_note(&elf, NOTE_OWNER, NOTE_PHYS32_ENTRY, entry) != 0)
 		return loader_fail(loader, -EINVAL,
 			"kernel %s has no PVH entry (a Xen note of type 18)", path);
-	if (*entry >= guest_layout_low_end(config_max_memory(loader->config)))
+	if (*entry >= guest_layout_low_end(loader->memory_bytes))
 		return loader_fail(loader, -ENOSPC, "kernel %s begins at 0x%llx, outside memory",
 			path, (unsigned long long)*entry);
 	return loader_load_elf(loader, &elf, end);
@@ -107,7 +107,7 @@ static int place_modules(struct loader *loader, gpa_t next, struct pvh_start_inf
 static int place_map(struct loader *loader, struct pvh_start_info *info)
 {
 	struct layout_range ranges[LAYOUT_RANGES];
-	size_t count = guest_layout_map(config_max_memory(loader->config), ranges);
+	size_t count = guest_layout_map(loader->memory_bytes, ranges);
 	struct pvh_range map[LAYOUT_RANGES];
 
 	for (size_t i = 0; i < count; i++)

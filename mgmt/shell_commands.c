@@ -15,9 +15,9 @@ static const struct shell_command commands[] = {
 		cmd_vm_show},
 	{{"vm", "create"}, {ARGUMENT_NAME, ARGUMENT_NEW}, "NAME KEY=...",
 		"a new VM; vm start lets it run",
-		"The keys are those of ballast.conf: memory, maxmem, min, shares, group, vcpus, "
-		"kernel, initrd, module, cmdline, boot, debug-exit, weight, cap, cpus, tsc, disk, "
-		"net, console, rng, balloon; autostart=yes starts it at once. "
+		"The keys are those of ballast.conf: memory, maxmem, hotplug, min, shares, group, "
+		"vcpus, kernel, initrd, module, cmdline, boot, debug-exit, weight, cap, cpus, tsc, "
+		"disk, net, console, rng, balloon; autostart=yes starts it at once. "
 		"Files must be in memory: those of ballast.conf are. like=OTHER begins with what "
 		"another VM has. A value with blanks stands in quotes: "
 		"cmdline=\"console=ttyS0 quiet\".",

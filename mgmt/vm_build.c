@@ -6,6 +6,7 @@
 #include "balloon/policy.h"
 #include "devices/platform.h"
 #include "devices/virtio/balloon.h"
+#include "devices/virtio/mem.h"
 #include "devices/virtio/rng.h"
 #include "host/memory.h"
 #include "lib/printf.h"
@@ -123,6 +124,7 @@ void vm_unbuild(struct managed_vm *managed)
 		managed->dump = NULL;
 		managed->vm = NULL;
 		managed->platform = NULL;
+		managed->hotplug = NULL;
 		managed->restart_ns = 0;
 	}
 	vm_disks_forget(managed);
@@ -142,6 +144,24 @@ static int create_rng(struct managed_vm *managed, char *why, size_t size)
 	return error;
 }
 
+/* What is asked for above what it has from its start. */
+static void request_hotplug(struct managed_vm *managed)
+{
+	uint64_t boot = guest_layout_memory_bytes(&managed->vm->memory);
+	uint64_t memory = managed->config->memory_bytes;
+
+	if (managed->hotplug)
+		virtio_mem_request(managed->hotplug, memory - MIN(memory, boot));
+}
+
+static int create_hotplug(struct managed_vm *managed)
+{
+	const struct memory_slot *slot = guest_layout_hotplug(&managed->vm->memory);
+
+	return slot ? virtio_mem_create(managed->vm, managed->platform->pci, slot->start,
+		slot->bytes, &managed->hotplug) : 0;
+}
+
 /* The virtio devices, in this order on the PCI bus. */
 static int plug_devices(struct managed_vm *managed, char *why, size_t size)
 {
@@ -155,6 +175,21 @@ static int plug_devices(struct managed_vm *managed, char *why, size_t size)
 		error = create_rng(managed, why, size);
 	if (!error && managed->config->balloon)
 		error = virtio_balloon_create(managed->vm, managed->platform->pci);
+	if (!error)
+		error = create_hotplug(managed);
+	return error;
+}
+
+/* What it has from its start, and what is plugged in later. */
+static int add_memory(struct managed_vm *managed)
+{
+	const struct vm_config *config = managed->config;
+	uint64_t most = config_max_memory(config);
+	uint64_t boot = config->hotplug ? config->memory_bytes : most;
+	int error = guest_layout_add_memory(managed->vm, boot);
+
+	if (!error && most > boot)
+		error = guest_layout_add_hotplug(managed->vm, most - boot);
 	return error;
 }
 
@@ -162,13 +197,14 @@ static int furnish(struct managed_vm *managed, char *why, size_t size)
 {
 	const struct vm_config *config = managed->config;
 	struct platform_options options = {.debug_exit = config->debug_exit};
-	uint64_t memory = config_max_memory(config);
 	int error = config->tsc_hz ? vm_set_tsc_hz(managed->vm, config->tsc_hz) : 0;
+	uint64_t memory;
 
 	if (!error)
-		error = guest_layout_add_memory(managed->vm, memory);
+		error = add_memory(managed);
 	if (error)
 		return error;
+	memory = guest_layout_memory_bytes(&managed->vm->memory);
 	options.low_ram_bytes = MIN(memory, guest_layout_low_end(memory));
 	options.high_ram_bytes = memory - options.low_ram_bytes;
 	error = platform_create(managed->vm, &options, &managed->platform);
@@ -205,6 +241,7 @@ void vm_build_set_memory(struct managed_vm *managed)
 	struct economy_terms terms = terms_of(managed->config);
 
 	economy_set_terms(managed->vm, &terms);
+	request_hotplug(managed);
 }
 
 static int join_economy(struct managed_vm *managed, char *why, size_t size)

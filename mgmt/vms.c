@@ -300,7 +300,8 @@ int vms_create(const char *name, const char *settings, char *why, size_t size)
 	(BIT(CONFIG_KEY_MEMORY) | BIT(CONFIG_KEY_MAXMEM) | BIT(CONFIG_KEY_VCPUS) |                 \
 		BIT(CONFIG_KEY_DEBUG_EXIT) | BIT(CONFIG_KEY_GROUP) |                               \
 		BIT(CONFIG_KEY_TSC) | BIT(CONFIG_KEY_DISK) | BIT(CONFIG_KEY_NET) |                 \
-		BIT(CONFIG_KEY_CONSOLE) | BIT(CONFIG_KEY_RNG) | BIT(CONFIG_KEY_BALLOON))
+		BIT(CONFIG_KEY_CONSOLE) | BIT(CONFIG_KEY_RNG) | BIT(CONFIG_KEY_BALLOON) |   \
+		BIT(CONFIG_KEY_HOTPLUG))
 
 /* It runs, or waits to start again. */
 static bool is_alive(const struct managed_vm *managed)

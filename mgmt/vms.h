@@ -71,6 +71,7 @@ struct managed_vm {
 	bool created;                 /* by `vm create`: `vm destroy` takes it out of the list */
 	struct vm *vm;             /* NULL: not created, or destroyed */
 	struct platform *platform;
+	struct virtio_mem *hotplug;   /* NULL: it has none */
 	struct console_port port;     /* COM1's */
 	struct hvc hvc;
 	struct managed_disk disks[CONFIG_MAX_DISKS]; /* as in the configuration */

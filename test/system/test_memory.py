@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Memory that a Debian guest gives up: to its balloon, by free-page reporting, and what it gets back when in need."""
+"""Memory that a Debian guest gives up: to its balloon, by free-page reporting, and what it gets back when in need. And
+memory that is plugged in and unplugged while it runs.
+"""
 
 import copy
 import re
@@ -82,11 +84,12 @@ def fill(guest, name, mib):
     guest.does(f"cat $(yes /m/block | head -{mib}) >/m/{name}; stat -c %s /m/{name}", rf"^{mib << 20}$", 300)
 
 
-def boot(env, memory_mib):
+def boot(env, memory_mib, cmdline="", more=()):
     """A machine with the guest `linux`, which has so much memory and virtio drivers, in its shell."""
     guest = copy.copy(guests.ALL["debian-virtio"])
     guest.memory_mib = memory_mib
-    conf, files = suite.conf_section("linux", guest, autostart=True)
+    guest.cmdline += cmdline
+    conf, files = suite.conf_section("linux", guest, autostart=True, more=more)
     machine = env.machine(env.image(conf, files), 900)
     machine.expect(r"^GUEST-OK", guest.timeout_s, guests.KERNEL_DEATH)
     machine.expect(guests.SHELL, 60)
@@ -151,6 +154,69 @@ def test_balloon(env):
         helps_in_need(guest, after)
         deflates(guest, before)
         guest.does("md5sum /m/kept", rf"^{md5}  /m/kept$")
+        machine.send_line("poweroff")
+        machine.expect(r"^vm linux: powered off", 60, TROUBLE)
+        machine.expect(PROMPT, 30)
+        power_off(machine)
+
+
+def memory_of(guest):
+    """MiB that the guest knows of."""
+    return int(guest.does("awk '/MemTotal/ {print \"total\", int($2 / 1024), \"MiB\"}' /proc/meminfo",
+                          r"^total (\d+) MiB$").group(1))
+
+
+def plugged(machine):
+    """MiB plugged in, and wanted so; in Ballast's shell."""
+    shown = says(machine, "vm show linux")
+    match = re.search(rf"^  hotplug +{SIZE} of {SIZE} wanted plugged in$", shown, re.MULTILINE)
+    if not match and re.search(r"^  hotplug +0 B of 0 B wanted plugged in$", shown, re.MULTILINE):
+        return 0, 0
+    suite.check(match, f"vm show does not tell what it should of what is plugged in:\n{shown}")
+    return float(match.group(1)) * UNITS[match.group(2)], float(match.group(3)) * UNITS[match.group(4)]
+
+
+def set_memory(guest, mib, more):
+    """Let the guest have so much, so much of which is plugged in when it is done."""
+    machine = guest.machine
+    guest.leave()
+    says(machine, f"vm set linux memory={mib}M")
+    until = machine.seconds() + 180
+    while plugged(machine) != (more, more):
+        if machine.seconds() > until:
+            raise machine.failure(f"the guest was given {mib} MiB, and did not come to {more} MiB plugged in")
+        machine.pump(0.5)
+    guest.enter()
+
+
+@suite.test
+def test_hotplug(env):
+    """A guest of 256 MiB grows to 640 and shrinks again, uses what it got, and what it gives up is the machine's."""
+    with boot(env, 256, " memhp_default_state=online_movable", ["maxmem = 768M", "hotplug = yes"]) as machine:
+        guest = Guest(machine, 256)
+        before = memory_of(guest)
+        suite.check(before < 256, f"the guest was to boot with 256 MiB, and has {before}")
+        guest.does("mkdir /m; mount -t tmpfs -o size=512M none /m; echo mounted $?", r"^mounted 0$")
+        guest.does("dd if=/dev/urandom of=/m/block bs=64k count=16 2>/dev/null; echo made $?", r"^made 0$")
+        set_memory(guest, 640, 384)
+        now = memory_of(guest)
+        suite.check(now == before + 384, f"the guest has {now} MiB; it had {before}, and 384 were plugged in")
+        fill(guest, "junk", 320)
+        guest.does("tail -c 1048576 /m/junk | cmp - /m/block; echo compared $?", r"^compared 0$")
+        full = guest.look()[0]
+        guest.does("rm /m/junk; echo removed $?", r"^removed 0$")
+        set_memory(guest, 256, 0)
+        now = memory_of(guest)
+        suite.check(now == before, f"the guest has {now} MiB, and {before} before anything was plugged in")
+        guest.wait("the machine has back what was unplugged", lambda used, _b, _w, _t: used < full - 300, 30)
+        guest.does("cmp /m/block /m/block && md5sum /m/block | wc -l", r"^1$")
+        set_memory(guest, 768, 512)
+        fill(guest, "junk", 320)
+        guest.does("tail -c 1048576 /m/junk | cmp - /m/block; echo compared $?", r"^compared 0$")
+        machine.send_line("reboot")
+        machine.expect(r"^GUEST-OK", guests.ALL["debian-virtio"].timeout_s, guests.KERNEL_DEATH)
+        machine.expect(guests.SHELL, 60)
+        set_memory(guest, 640, 384)
         machine.send_line("poweroff")
         machine.expect(r"^vm linux: powered off", 60, TROUBLE)
         machine.expect(PROMPT, 30)

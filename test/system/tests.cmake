@@ -118,8 +118,9 @@ ballast_system_test(net-short bochs-vmx LONG)
 ballast_system_test(net-short bochs-svm LONG)
 ballast_system_test(distribution qemu-svm LONG TIMEOUT 1800)
 
-# Memory that guests give up.
+# Memory that guests give up, and get while they run.
 ballast_guest_test(balloon qemu-svm)
+ballast_guest_test(hotplug qemu-svm)
 
 # What guests leave behind in the machine's memory, which QEMU alone saves.
 ballast_system_test(residue-20 qemu-svm)

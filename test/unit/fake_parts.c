@@ -224,8 +224,47 @@ void uart_output_ready(struct uart *uart)
 
 int guest_layout_add_memory(struct vm *vm, uint64_t memory_bytes)
 {
-	vm->memory.limit_pages = memory_bytes / PAGE_SIZE;
+	vm->memory.boot_pages = vm->memory.limit_pages = memory_bytes / PAGE_SIZE;
 	return 0;
+}
+
+int guest_layout_add_hotplug(struct vm *vm, uint64_t bytes)
+{
+	vm->memory.slots[0] = (struct memory_slot){ .start = GIB(4), .bytes = bytes };
+	vm->memory.slot_count = 1;
+	return 0;
+}
+
+uint64_t guest_layout_memory_bytes(const struct guest_memory *memory)
+{
+	return memory->boot_pages * PAGE_SIZE;
+}
+
+const struct memory_slot *guest_layout_hotplug(const struct guest_memory *memory)
+{
+	return memory->slot_count ? &memory->slots[0] : NULL;
+}
+
+int virtio_mem_create(struct vm *vm, struct pci *pci, gpa_t start, uint64_t bytes, struct virtio_mem **mem)
+{
+	(void)vm, (void)pci;
+	assert_int_equal(start, GIB(4));
+	fake.hotplug = (struct virtio_mem_state){ 0 };
+	fake.hotplug_bytes = bytes;
+	*mem = (struct virtio_mem *)&fake.hotplug;
+	return 0;
+}
+
+void virtio_mem_request(struct virtio_mem *mem, uint64_t bytes)
+{
+	assert_ptr_equal(mem, &fake.hotplug);
+	fake.hotplug.requested_bytes = bytes;
+}
+
+struct virtio_mem_state virtio_mem_look(const struct virtio_mem *mem)
+{
+	assert_ptr_equal(mem, &fake.hotplug);
+	return fake.hotplug;
 }
 
 gpa_t guest_layout_low_end(uint64_t memory_bytes)
@@ -324,7 +363,7 @@ void leave_cpus(struct managed_vm *managed)
 void economy_set_terms(struct vm *vm, const struct economy_terms *terms)
 {
 	struct vm_balloon *balloon = vm->balloon;
-	uint64_t target = vm->memory.limit_pages - MIN(vm->memory.limit_pages, terms->memory_pages);
+	uint64_t target = vm->memory.boot_pages - MIN(vm->memory.boot_pages, terms->memory_pages);
 
 	assert_true(vm->economy);
 	if (!balloon || balloon->target_pages == target)

@@ -3,12 +3,15 @@
 #ifndef BALLAST_TEST_FAKE_PARTS_H
 #define BALLAST_TEST_FAKE_PARTS_H
 
+#include "devices/virtio/mem.h"
 #include "mgmt/vms.h"
 
 struct fake_parts {
 	unsigned int created, destroyed, loaded, started, reset, stop_requests;
 	int create_error, tsc_error, platform_error, find_error, load_error;
 	uint64_t free_frames, vm_frames, guest_frames;
+	struct virtio_mem_state hotplug; /* of the VM that has one */
+	uint64_t hotplug_bytes;
 };
 extern struct fake_parts fake;
 extern const struct hw_ops fake_hw;

@@ -279,7 +279,7 @@ static const struct {
 	{"modlue = a", "3: unknown key 'modlue'; did you mean 'module'?"},
 	{"floppy = a", "3: unknown key 'floppy'; expected memory, maxmem, min, shares, group, vcpus, "
 		       "kernel, initrd, module, cmdline, boot, autostart, debug-exit, weight, cap, cpus, tsc, "
-		       "disk, net, console, rng or balloon"},
+		       "disk, net, console, rng, balloon or hotplug"},
 	{"memory = lots",
 		"3: memory 'lots' is not a size; expected a number with K, M or G, such as"
 		" 256M"},

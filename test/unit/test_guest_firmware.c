@@ -74,6 +74,30 @@ static void impossible_sizes_are_refused(void **state)
 	assert_slot(2, GIB(4), GIB(64));
 }
 
+static void what_can_be_plugged_lies_behind_the_ram(void **state)
+{
+	static const uint64_t sizes[][2] = {
+		{ MIB(256), GIB(4) }, { PCI_HOLE_START, GIB(4) }, { GIB(5), GIB(6) }, { GIB(62), GIB(63) } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		const struct memory_slot *slot;
+
+		reset();
+		assert_int_equal(guest_layout_add_memory(&vm, sizes[i][0]), 0);
+		assert_null(guest_layout_hotplug(&vm.memory));
+		assert_int_equal(guest_layout_add_hotplug(&vm, MIB(101)), 0);
+		slot = guest_layout_hotplug(&vm.memory);
+		assert_non_null(slot);
+		assert_int_equal(slot->start, sizes[i][1]);
+		assert_int_equal(slot->bytes, MIB(102));
+		assert_int_equal(guest_layout_memory_bytes(&vm.memory), sizes[i][0]);
+	}
+	reset();
+	assert_int_equal(guest_layout_add_memory(&vm, GIB(62)), 0);
+	assert_int_equal(guest_layout_add_hotplug(&vm, GIB(2)), -EINVAL);
+}
+
 static void the_map_is_sorted_and_tells_of_ram_only_where_it_is(void **state)
 {
 	static const uint64_t sizes[] = { MIB(1), MIB(2), MIB(256), GIB(3), GIB(3) + 4096, GIB(8) };
@@ -392,6 +416,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ram_lies_around_the_holes),
 		cmocka_unit_test(impossible_sizes_are_refused),
+		cmocka_unit_test(what_can_be_plugged_lies_behind_the_ram),
 		cmocka_unit_test(the_map_is_sorted_and_tells_of_ram_only_where_it_is),
 		cmocka_unit_test(kernels_may_lie_in_free_ram_only),
 		cmocka_unit_test(the_bios_data_area_is_filled),

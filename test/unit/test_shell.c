@@ -369,7 +369,7 @@ static void tab_offers_what_may_follow(void **state)
 }
 
 #define KEYS "memory= maxmem= min= shares= group= vcpus= kernel= initrd= module= cmdline= boot= autostart= " \
-	     "debug-exit= weight= cap= cpus= tsc= disk= net= console= rng= balloon= "
+	     "debug-exit= weight= cap= cpus= tsc= disk= net= console= rng= balloon= hotplug= "
 
 /* The same for the word that begins at `start`. */
 static const char *offered_at(const char *line, size_t start)

@@ -85,6 +85,28 @@ static void test_memory_changes_while_it_runs_up_to_maxmem(void **state)
 	assert_non_null(one->vm);
 }
 
+/* What is above its boot memory is plugged in, and the balloon is for what is below. */
+static void test_memory_is_plugged_in(void **state)
+{
+	(void)state;
+	assert_int_equal(vms_set(one, "maxmem=512M hotplug=yes", why, sizeof(why)), 0);
+	assert_int_equal(vms_start(one), 0);
+	assert_int_equal(one->vm->memory.limit_pages, MIB(256) / PAGE_SIZE);
+	assert_int_equal(fake.hotplug_bytes, MIB(256));
+	assert_int_equal(fake.hotplug.requested_bytes, 0);
+	balloon = (struct vm_balloon){ .retarget = count_retarget };
+	one->vm->balloon = &balloon;
+	assert_int_equal(vms_set(one, "memory=400M", why, sizeof(why)), 0);
+	assert_int_equal(fake.hotplug.requested_bytes, MIB(144));
+	assert_int_equal(balloon.target_pages, 0);
+	one->vm->memory.limit_pages = MIB(400) / PAGE_SIZE;
+	assert_int_equal(vms_set(one, "memory=200M", why, sizeof(why)), 0);
+	assert_int_equal(fake.hotplug.requested_bytes, 0);
+	assert_int_equal(balloon.target_pages, MIB(56) / PAGE_SIZE);
+	assert_int_equal(vms_set(one, "memory=513M", why, sizeof(why)), -EINVAL);
+	assert_int_equal(vms_set(one, "hotplug=no", why, sizeof(why)), -EBUSY);
+}
+
 /* Without a maxmem, what it had at its start is the most. */
 static void test_memory_that_was_given_up_can_be_had_again(void **state)
 {
@@ -104,6 +126,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_only_what_is_guaranteed_must_be_there),
 		TEST(test_memory_changes_while_it_runs_up_to_maxmem),
+		TEST(test_memory_is_plugged_in),
 		TEST(test_memory_that_was_given_up_can_be_had_again),
 	};
 
