@@ -30,19 +30,13 @@ poweroff -f
 # In the order of their dependencies.
 MODULES = ("llc", "stp", "bridge", "tun", "tap", "vhost_iotlb", "vhost", "vhost_net")
 JOIN = "#!/bin/sh\nip link set $1 master br0\nip link set $1 up\n"
-RUN = peer.QEMU + f"""
-for module in {" ".join(MODULES)}; do insmod /kvm/$module.ko; done
-ip link add br0 type bridge
-ip link set br0 up
-guest() {{
-	qemu -m {MEMORY_MIB} -kernel /guest/vmlinuz -initrd /guest/initrd -append "{CMDLINE} number=$1" \\
-		-netdev tap,id=n,vhost=on,script=/bin/join,downscript=no \\
-		-device virtio-net-pci,netdev=n,disable-legacy=on,romfile=,mac=52:54:00:00:00:0$1
-}}
-guest 1 &
-guest 2
-wait
-"""
+# KVM's guests are started one after the other, by so many seconds. QEMU 7.2's VMRUN does not forget an interrupt that it
+# has injected: when a timer of the machine is due before the next exit, the guest takes the interrupt once more, with
+# RFLAGS.IF clear. Linux bears that in most places, some twenty times in one run; but in the timer's own handler it then
+# waits for ever for a lock that it holds. So a boot may come to nothing, and does so the more often the more timers there
+# are: of three boots of two guests at once two hung. Another try, with another pause, may get through.
+PAUSES = (2, 2.3, 1.7)
+TRY_S = 300
 
 
 def _write(path, text):
@@ -70,6 +64,7 @@ def _initrd(workdir):
 
 ROWS = (("hypervisor", "hypervisor's instructions"), ("copied", "  of it copying, REP MOVS"), ("exits", "exits"),
         ("guests", "guests' instructions"))
+COMPARED = ("hypervisor", "exits")
 
 
 def _figures(counted):
@@ -97,13 +92,40 @@ def ballast(build, workdir):
     return _figures(counted)
 
 
+def _run(pause):
+    """What the peer does."""
+    return peer.QEMU + f"""
+for module in {" ".join(MODULES)}; do insmod /kvm/$module.ko; done
+ip link add br0 type bridge
+ip link set br0 up
+guest() {{
+	qemu -m {MEMORY_MIB} -kernel /guest/vmlinuz -initrd /guest/initrd -append "{CMDLINE} number=$1" \\
+		-netdev tap,id=n,vhost=on,script=/bin/join,downscript=no \\
+		-device virtio-net-pci,netdev=n,disable-legacy=on,romfile=,mac=52:54:00:00:00:0$1
+}}
+guest 1 &
+sleep {pause}
+guest 2
+wait
+"""
+
+
+def _try_kvm(workdir, files, pause):
+    peer.make_initrd(os.path.join(workdir, "peer.cpio"), None, _run(pause), files)
+    counted = os.path.join(workdir, "count.txt")
+    with measure.peer_machine("qemu-svm", workdir, plugin=counting.plugin_argument(workdir, counted)) as machine:
+        machine.expect(rf"^received {MIB} MiB", TRY_S, measure.PEER_DEATH)
+        machine.expect(r"^peer: done", 60)
+    return _figures(counted)
+
+
 def kvm(_, workdir):
     files = {f"kvm/{name}.ko": os.path.join(peer.folder(), f"{name}.ko") for name in MODULES}
     files.update({"guest/vmlinuz": _kernel(), "guest/initrd": _initrd(workdir),
                   "bin/join": _write(os.path.join(workdir, "join"), JOIN)})
-    peer.make_initrd(os.path.join(workdir, "peer.cpio"), None, RUN, files)
-    counted = os.path.join(workdir, "count.txt")
-    with measure.peer_machine("qemu-svm", workdir, plugin=counting.plugin_argument(workdir, counted)) as machine:
-        machine.expect(rf"^received {MIB} MiB", 1400, measure.PEER_DEATH)
-        machine.expect(r"^peer: done", 300)
-    return _figures(counted)
+    for pause in PAUSES:
+        try:
+            return _try_kvm(workdir, files, pause)
+        except lab.Failure as failure:
+            print(f"KVM's guests, the second {pause} s after the first, did not get through TCP: {failure}", flush=True)
+    raise lab.Failure(f"KVM's guests did not get through TCP in {len(PAUSES)} tries; see PAUSES in test/bench/bulk.py")

@@ -15,7 +15,8 @@
  * address of a string of its own, and ends it by NOPL 1(RAX); such an instruction does nothing anywhere else.
  *
  * A REP string instruction counts once for each iteration, as it does for QEMU's own instruction counter; how many of a
- * section's host instructions are such iterations, stores (zeroing) or moves (copying), is told beside.
+ * section's host instructions are such iterations, stores (zeroing) or moves (copying), is told beside; with a table
+ * of functions, those of the image alone.
  */
 #include "test/tools/plugin.h"
 
@@ -335,11 +336,20 @@ static unsigned int function_at(uint64_t address)
 	return low < function_count && functions[low].start <= address ? low : function_count;
 }
 
-static void instrument_own(struct qemu_plugin_insn *insn, uint64_t pc, const uint8_t *code, size_t size)
+static void instrument_repeated(struct qemu_plugin_insn *insn, uint64_t pc, const uint8_t *code, size_t size)
 {
-	unsigned int function = function_at(pc - image_base);
 	bool rep;
 	size_t at = skip_prefixes(code, size, &rep);
+
+	if (rep && at < size && (code[at] & 0xfe) == 0xaa)
+		qemu_plugin_register_vcpu_insn_exec_cb(insn, on_rep_store, PLUGIN_NO_REGISTERS, (void *)pc);
+	if (rep && at < size && (code[at] & 0xfe) == 0xa4)
+		qemu_plugin_register_vcpu_insn_exec_cb(insn, on_rep_move, PLUGIN_NO_REGISTERS, (void *)pc);
+}
+
+static void instrument_own(struct qemu_plugin_insn *insn, uint64_t pc)
+{
+	unsigned int function = function_at(pc - image_base);
 	void *data = (void *)(uintptr_t)function;
 
 	if (function < function_count && functions[function].start == pc - image_base) {
@@ -351,10 +361,6 @@ static void instrument_own(struct qemu_plugin_insn *insn, uint64_t pc, const uin
 	}
 	if (function < function_count)
 		qemu_plugin_register_vcpu_insn_exec_cb(insn, on_function, PLUGIN_NO_REGISTERS, data);
-	if (rep && at < size && (code[at] & 0xfe) == 0xaa)
-		qemu_plugin_register_vcpu_insn_exec_cb(insn, on_rep_store, PLUGIN_NO_REGISTERS, (void *)pc);
-	if (rep && at < size && (code[at] & 0xfe) == 0xa4)
-		qemu_plugin_register_vcpu_insn_exec_cb(insn, on_rep_move, PLUGIN_NO_REGISTERS, (void *)pc);
 }
 
 static void instrument(struct qemu_plugin_insn *insn)
@@ -370,7 +376,9 @@ static void instrument(struct qemu_plugin_insn *insn)
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_after_vmrun, PLUGIN_NO_REGISTERS, (void *)pc);
 	}
 	if (image_base && pc >= image_base && pc < image_end)
-		instrument_own(insn, pc, code, size);
+		instrument_own(insn, pc);
+	if (!function_count || (image_base && pc >= image_base && pc < image_end))
+		instrument_repeated(insn, pc, code, size);
 	if (size == VMRUN_BYTES && !memcmp(code, "\x0f\x01\xd8", VMRUN_BYTES)) {
 		if (vmrun_count < VMRUN_SITES_MAX)
 			vmrun_sites[vmrun_count++] = pc;
