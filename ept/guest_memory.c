@@ -229,7 +229,7 @@ static int populate_small(const struct need *need)
 	hpa_t frames;
 
 	for (uint64_t page = 0; page < BIT(SMALL_ORDER); page++) {
-		if (!s2_is_blank(s2, start + page * PAGE_SIZE))
+		if (!s2_is_blank(s2, start + page * PAGE_SIZE, FRAME_ORDER_4K))
 			return -EEXIST;
 	}
 	frames = take_frames(need, SMALL_ORDER, true);
@@ -247,6 +247,14 @@ static int populate_small(const struct need *need)
 	return 0;
 }
 
+/* Asked for before 2 MiB are cleared for it: where pages came and went there is a table. */
+static int populate_large(const struct need *need)
+{
+	if (!s2_is_blank(&need->memory->s2, need->gpa, FRAME_ORDER_2M))
+		return -EEXIST;
+	return populate_order(need, FRAME_ORDER_2M);
+}
+
 /*
  * Back the page at gpa: 2 MiB where it fits and the host has such a block, else a block of 4 KiB
  * pages, else the one page. (1 GiB is not tried: zeroing it would keep the CPU from its other work
@@ -259,7 +267,7 @@ static int populate(const struct need *need)
 
 	if (!__atomic_load_n(&need->memory->by_page, __ATOMIC_RELAXED)) {
 		if (block_fits(need->slot, need->gpa, FRAME_ORDER_2M))
-			error = populate_order(need, FRAME_ORDER_2M);
+			error = populate_large(need);
 		else if (block_fits(need->slot, need->gpa, SMALL_ORDER))
 			error = populate_small(need);
 	}

@@ -321,7 +321,7 @@ int s2_set_number(struct s2 *s2, gpa_t gpa, uint64_t number)
 	return 0;
 }
 
-bool s2_is_blank(const struct s2 *s2, gpa_t gpa)
+bool s2_is_blank(const struct s2 *s2, gpa_t gpa, unsigned int order)
 {
 	hpa_t table = s2->root;
 
@@ -330,7 +330,7 @@ bool s2_is_blank(const struct s2 *s2, gpa_t gpa)
 
 		if (!value)
 			return true;
-		if (at == 1 || entry_is_leaf(s2, value, at))
+		if (order_of_level(at) <= order || entry_is_leaf(s2, value, at))
 			return false;
 		table = value & S2_ADDRESS;
 	}

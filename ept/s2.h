@@ -83,8 +83,8 @@ int s2_merge(struct s2 *s2, gpa_t gpa, uint64_t access, hpa_t *table) __must_che
 int s2_set_number(struct s2 *s2, gpa_t gpa, uint64_t number) __must_check;
 /* Of the page at gpa; 0: it is mapped, or nothing is known of it. */
 uint64_t s2_number(const struct s2 *s2, gpa_t gpa);
-/* The page is not mapped and has no number. */
-bool s2_is_blank(const struct s2 *s2, gpa_t gpa);
+/* Nothing is mapped in the block of this order around gpa, no page has a number, no table is there. */
+bool s2_is_blank(const struct s2 *s2, gpa_t gpa, unsigned int order);
 
 /*
  * Call visit() for every leaf in ascending order, and number() for every page that has one (NULL:

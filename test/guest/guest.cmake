@@ -55,6 +55,7 @@ endforeach()
 ballast_guest(ops ${CMAKE_SOURCE_DIR}/test/bench)
 ballast_guest(io ${CMAKE_SOURCE_DIR}/test/bench)
 ballast_guest(ipi ${CMAKE_SOURCE_DIR}/test/bench)
+ballast_guest(economy ${CMAKE_SOURCE_DIR}/test/bench)
 # What a VM gets of the machine's time beside others: these never end.
 foreach(name hog waker bully)
 	ballast_guest(${name} ${CMAKE_SOURCE_DIR}/test/guest/time)

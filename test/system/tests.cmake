@@ -125,6 +125,9 @@ ballast_guest_test(hotplug qemu-svm)
 # What guests leave behind in the machine's memory, which QEMU alone saves.
 ballast_system_test(residue-20 qemu-svm)
 ballast_system_test(residue-1000 qemu-svm LONG TIMEOUT 3000)
+# A machine that has little more than its guest sees; and one with as many guests as it holds.
+ballast_system_test(demand qemu-svm LONG TIMEOUT 1200)
+ballast_system_test(density qemu-svm LONG TIMEOUT 7200)
 
 # Guests and the world outside, through the machine's NICs.
 ballast_system_test(uplink qemu-svm)

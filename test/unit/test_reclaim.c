@@ -485,10 +485,32 @@ static void whole_leaf_comes_back(void **unused)
 	guest_memory_destroy(&guest->memory);
 }
 
+/* Where a table is, a page is backed by a frame, and no more are tried (and cleared) for it. */
+static void page_of_broken_leaf_takes_one(void **unused)
+{
+	struct guest *guest = &guests[0];
+	struct memory_stats stats;
+
+	(void)unused;
+	begin_guest(guest);
+	assert_non_null(touch(guest, 0, S2_WRITE));
+	assert_int_equal(guest_memory_discard(&guest->memory, 0x5000, PAGE_SIZE), PAGE_SIZE);
+	while (frame_erase())
+		;
+	assert_non_null(touch(guest, 0x5000, S2_WRITE));
+	assert_int_equal(guest->memory.resident_pages, 512);
+	frame_get_stats(&stats);
+	assert_int_equal(stats.stale_frames, 0);
+	assert_true(guest_memory_seal(&guest->memory));
+	assert_true(guest_memory_settle(&guest->memory));
+	guest_memory_destroy(&guest->memory);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(whole_leaf_comes_back, map_ram),
+		cmocka_unit_test(page_of_broken_leaf_takes_one),
 		cmocka_unit_test(pages_come_and_go),
 	};
 	const char *seed = getenv("BALLAST_SEED");
