@@ -83,7 +83,7 @@ int s2_merge(struct s2 *s2, gpa_t gpa, uint64_t access, hpa_t *table) __must_che
 int s2_set_number(struct s2 *s2, gpa_t gpa, uint64_t number) __must_check;
 /* Of the page at gpa; 0: it is mapped, or nothing is known of it. */
 uint64_t s2_number(const struct s2 *s2, gpa_t gpa);
-/* Nothing is mapped in the block of this order around gpa, no page has a number, no table is there. */
+/* In the block of this order around gpa nothing is mapped, has a number or is a table. */
 bool s2_is_blank(const struct s2 *s2, gpa_t gpa, unsigned int order);
 
 /*
