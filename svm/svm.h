@@ -42,7 +42,9 @@ struct svm_features {
 	 * then. And it forgets to forget an interrupt that it has injected: when another thread
 	 * kicks the CPU between two looks, the guest gets it twice, even with RFLAGS.IF clear. So
 	 * the APIC is asked again where that may have happened, and a guest that is given an
-	 * interrupt leaves at once, for an exit ends the memory of it.
+	 * interrupt leaves at once, for an exit ends the memory of it. With -icount that second
+	 * delivery is there, too, when a timer of the machine is due before the guest's next exit.
+	 * It is rare, and what is measured there is to be what hardware executes: so this is off.
 	 *
 	 * The third: whatever loads x87 state, on any CPU and in any guest, also writes the first
 	 * CPU's word of virtualization flags, to lower IGNNE#. What VMRUN or #VMEXIT there changes
