@@ -42,6 +42,8 @@ void cmd_mem(const struct shell_call *call);
 void cmd_mem_policy(const struct shell_call *call);
 /* cmd_mem_graph.c */
 void cmd_mem_graph(const struct shell_call *call);
+/* cmd_mem_history.c */
+void cmd_mem_history(const struct shell_call *call);
 
 /* cmd_machine.c */
 void cmd_cpu(const struct shell_call *call);

@@ -49,6 +49,7 @@ static void sample(void)
 	struct memory_view view;
 
 	economy_view(&view);
+	history.seconds[slot] = slot_value(clock_now_ns() / NS_PER_SEC);
 	history.free_pages[slot] = slot_value(view.free_pages);
 	for (size_t i = 0; i < vms_count(); i++)
 		sample_vm(vms_at(i), slot);

@@ -14,6 +14,7 @@ void mem_view_vm(const struct managed_vm *managed, struct vm_memory_view *view);
 /* The machine's free pages when samples of all VMs were taken. */
 struct mem_machine_history {
 	uint32_t samples; /* so far; the last is at (samples - 1) % MEM_HISTORY_SLOTS */
+	uint32_t seconds[MEM_HISTORY_SLOTS]; /* since the start */
 	uint32_t free_pages[MEM_HISTORY_SLOTS];
 };
 const struct mem_machine_history *mem_machine_history(void);

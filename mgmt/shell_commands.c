@@ -100,6 +100,10 @@ static const struct shell_command commands[] = {
 		"Free memory, and two VMs at a time; n shows the next two. With a number it ends "
 		"after so many seconds.",
 		cmd_mem_graph},
+	{{"mem", "history"}, {ARGUMENT_VM}, "NAME",
+		"the same of one VM in figures, each ten seconds",
+		"SECOND counts from the start of Ballast; FREE is the machine's memory.",
+		cmd_mem_history},
 	{{"mem", "policy"}, {ARGUMENT_POLICY}, "[tax=...]",
 		"who is to give up memory when it is short",
 		"tax=75% is on idle memory, 0% to 99%; high=, soft=, hard= and low= are the parts "

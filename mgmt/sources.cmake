@@ -40,6 +40,7 @@ set(MGMT_SHELL_SOURCES
 	mgmt/cmd_disk.c
 	mgmt/cmd_machine.c
 	mgmt/cmd_mem_graph.c
+	mgmt/cmd_mem_history.c
 	mgmt/cmd_mem_policy.c
 	mgmt/cmd_mem_show.c
 	mgmt/cmd_mitigation.c

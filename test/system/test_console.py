@@ -12,7 +12,7 @@ PROMPT = r"^ballast> "
 LEAVE = "\x1dd"  # Ctrl-] d
 COMMANDS = ("vm list", "vm show", "vm create", "vm set", "vm start", "vm stop", "vm reset", "vm pause", "vm resume",
             "vm destroy", "vm console", "vm disk list", "vm disk add", "vm disk commit", "vm disk discard", "vm net list",
-            "vm net add", "disk list", "net list", "mem", "mem graph", "mem policy", "cpu", "top", "log", "trace", "poweroff",
+            "vm net add", "disk list", "net list", "mem", "mem graph", "mem history", "mem policy", "cpu", "top", "log", "trace", "poweroff",
             "reboot", "help")
 
 

@@ -186,6 +186,17 @@ static int setup(void **state)
 	return 0;
 }
 
+static unsigned int lines_of(const char *text)
+{
+	unsigned int lines = 0;
+
+	while ((text = strchr(text, '\n')) != NULL) {
+		text++;
+		lines++;
+	}
+	return lines;
+}
+
 static const char *said(void (*command)(const struct shell_call *call), struct managed_vm *vm, const char *rest)
 {
 	struct shell_call call = { .vm = vm, .rest = rest };
@@ -348,6 +359,22 @@ static void test_graph_shows_ten_minutes(void **state)
 	assert_null(screen);
 }
 
+static void test_history_is_the_graph_in_figures(void **state)
+{
+	const char *text;
+
+	(void)state;
+	samples(61);
+	all[0].vm.memory.resident_pages = MIB(25) / 2 / PAGE_SIZE;
+	samples(1);
+	text = said(cmd_mem_history, vms_at(0), NULL);
+	assert_has(text, "   SECOND      FREE    IN USE    ACTIVE    TARGET   (MiB)\n");
+	assert_int_equal(lines_of(text), 1 + MEM_HISTORY_SLOTS);
+	/* The last line. */
+	assert_has(text, " 12.5      12.5     256.0\n");
+	assert_int_equal(lines_of(strstr(text, " 12.5")), 1);
+}
+
 static void test_graph_turns_to_the_next_vms(void **state)
 {
 	struct shell_call call = { .number = 5 };
@@ -385,6 +412,7 @@ int main(void)
 		cmocka_unit_test_setup(test_policy_refuses_what_cannot_be, setup),
 		cmocka_unit_test_setup(test_settings_are_offered, setup),
 		cmocka_unit_test_setup(test_graph_shows_ten_minutes, setup),
+		cmocka_unit_test_setup(test_history_is_the_graph_in_figures, setup),
 		cmocka_unit_test_setup(test_graph_turns_to_the_next_vms, setup),
 	};
 

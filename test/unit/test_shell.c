@@ -83,6 +83,7 @@ HANDLER(cmd_trace)
 HANDLER(cmd_top)
 HANDLER(cmd_mem)
 HANDLER(cmd_mem_graph)
+HANDLER(cmd_mem_history)
 HANDLER(cmd_mem_policy)
 HANDLER(cmd_cpu)
 HANDLER(cmd_mitigation)
@@ -314,6 +315,9 @@ static void mem_takes_words_and_vms(void **state)
 	assert_int_equal(parse("mem graph 5"), 0);
 	assert_ptr_equal(call.command->run, cmd_mem_graph);
 	assert_int_equal(call.number, 5);
+	assert_int_equal(parse("mem history win"), 0);
+	assert_ptr_equal(call.command->run, cmd_mem_history);
+	assert_ptr_equal(call.vm, &all[2]);
 	assert_int_equal(parse("mem policy"), 0);
 	assert_ptr_equal(call.command->run, cmd_mem_policy);
 	assert_string_equal(call.rest, "");
@@ -360,8 +364,8 @@ static void tab_offers_what_may_follow(void **state)
 	assert_string_equal(offered("vm disk add win nvme0, "), "nvme0 ");
 	assert_string_equal(offered("vm net add win "), "lan0 ");
 	assert_string_equal(offered("vm console win "), "com1 hvc0 ");
-	assert_string_equal(offered("help mem "), "graph policy ");
-	assert_string_equal(offered("mem "), "graph policy debian debug win ");
+	assert_string_equal(offered("help mem "), "graph history policy ");
+	assert_string_equal(offered("mem "), "graph history policy debian debug win ");
 	assert_string_equal(offered("mem win "), "");
 	assert_string_equal(offered("mem policy "), "tax= ");
 	assert_string_equal(offered("nothing "), "");
