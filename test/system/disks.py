@@ -99,9 +99,15 @@ def initrd(env):
     result = subprocess.run(["gcc", "-std=gnu11", "-O2", "-static", "-s", "-o", program, source], check=False,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     suite.check(result.returncode == 0, f"{source}: {result.stdout.decode(errors='replace')}")
+    return initrd_with(env, program)
+
+
+def initrd_with(env, *programs):
+    """The initial root file system of the guest with virtio drivers, and these programs and scripts in /bin."""
     archive = _archive()
-    with open(program, "rb") as file:
-        archive.file("bin/diskpattern", file.read(), 0o755)
+    for program in programs:
+        with open(program, "rb") as file:
+            archive.file(f"bin/{os.path.basename(program)}", file.read(), 0o755)
     path = os.path.join(env.workdir, "initrd.gz")
     with open(path, "wb") as out, open(os.path.join(guests.folder(), "virtio64", "initrd.gz"), "rb") as root:
         # Linux unpacks one archive after the other.

@@ -62,5 +62,16 @@ int load_timers(void);
 int load_victim(unsigned int seconds);
 /* Say all clocks at once, each so many seconds, so many times; meanwhile every CPU is busy comparing clocks. */
 int load_clocks(unsigned int every_s, unsigned int times);
+/*
+ * Hold so much memory, of text or of what does not compress; no seed gives a page of another's. Orders: a number, so
+ * many MiB are touched ten times a second from now on; `check`, compare all of it with what it must be.
+ */
+int load_touch(unsigned int mib, unsigned int own_seed, bool text);
+/* Ten times a second do a little; at any order, say how long it took since the last one. */
+int load_probe(void);
+/* Read random records of 64 KiB of a file's first MIB, and say how many, each so many seconds, for ever. */
+int load_read(const char *path, unsigned int mib, unsigned int every_s);
+/* Make so many files of KIB on average, then read and write them at random, likewise. */
+int load_serve(const char *folder, unsigned int files, unsigned int kib, unsigned int every_s);
 
 #endif
