@@ -221,38 +221,12 @@ static int populate_order(const struct need *need, unsigned int order)
  */
 #define SMALL_ORDER 4
 
-/* A block of small leaves around gpa; all of it is in the slot, and nothing is known of it. */
-static int populate_small(const struct need *need)
+/* A block in the slot. Asked for before it is cleared: where pages came and went it may not fit. */
+static int populate_block(const struct need *need, unsigned int order)
 {
-	struct s2 *s2 = &need->memory->s2;
-	gpa_t start = ROUND_DOWN(need->gpa, PAGE_SIZE << SMALL_ORDER);
-	hpa_t frames;
-
-	for (uint64_t page = 0; page < BIT(SMALL_ORDER); page++) {
-		if (!s2_is_blank(s2, start + page * PAGE_SIZE, FRAME_ORDER_4K))
-			return -EEXIST;
-	}
-	frames = take_frames(need, SMALL_ORDER, true);
-	if (frames == HPA_NONE)
-		return -ENOMEM;
-	for (uint64_t page = 0; page < BIT(SMALL_ORDER); page++) {
-		/* The first may want a table, the others find it: what fails, fails at once. */
-		if (s2_map(s2, start + page * PAGE_SIZE, frames + page * PAGE_SIZE, FRAME_ORDER_4K,
-			    slot_access(need->slot))) {
-			frame_free(frames, SMALL_ORDER);
-			return -ENOMEM;
-		}
-	}
-	count_fault(need->memory, SMALL_ORDER);
-	return 0;
-}
-
-/* Asked for before 2 MiB are cleared for it: where pages came and went there is a table. */
-static int populate_large(const struct need *need)
-{
-	if (!s2_is_blank(&need->memory->s2, need->gpa, FRAME_ORDER_2M))
+	if (!s2_is_blank(&need->memory->s2, need->gpa, order))
 		return -EEXIST;
-	return populate_order(need, FRAME_ORDER_2M);
+	return populate_order(need, order);
 }
 
 /*
@@ -267,9 +241,9 @@ static int populate(const struct need *need)
 
 	if (!__atomic_load_n(&need->memory->by_page, __ATOMIC_RELAXED)) {
 		if (block_fits(need->slot, need->gpa, FRAME_ORDER_2M))
-			error = populate_large(need);
+			error = populate_block(need, FRAME_ORDER_2M);
 		else if (block_fits(need->slot, need->gpa, SMALL_ORDER))
-			error = populate_small(need);
+			error = populate_block(need, SMALL_ORDER);
 	}
 	return error ? populate_order(need, FRAME_ORDER_4K) : 0;
 }

@@ -165,14 +165,20 @@ static inline uint64_t *walk(const struct s2 *s2, gpa_t gpa, unsigned int *level
 int s2_map(struct s2 *s2, gpa_t gpa, hpa_t hpa, unsigned int order, uint64_t access)
 {
 	unsigned int level = order / 9 + 1;
+	uint64_t count = BIT(order - order_of_level(level)), step = BIT(level_shift(level));
 	int error = 0;
 	uint64_t *entry = walk_create(s2, gpa, level, &error);
+	uint64_t leaf;
 
 	if (!entry)
 		return error;
-	if (entry_present(s2, *entry))
-		return -EEXIST;
-	entry_set(entry, make_leaf(s2->format, hpa, level, access));
+	for (uint64_t i = 0; i < count; i++) {
+		if (entry_present(s2, entry[i]))
+			return -EEXIST;
+	}
+	leaf = make_leaf(s2->format, hpa, level, access);
+	for (uint64_t i = 0; i < count; i++)
+		entry_set(&entry[i], leaf + i * step);
 	return 0;
 }
 
@@ -323,18 +329,26 @@ int s2_set_number(struct s2 *s2, gpa_t gpa, uint64_t number)
 
 bool s2_is_blank(const struct s2 *s2, gpa_t gpa, unsigned int order)
 {
+	unsigned int level = order / 9 + 1;
+	gpa_t start = ROUND_DOWN(gpa, PAGE_SIZE << order);
 	hpa_t table = s2->root;
+	const uint64_t *entries;
 
-	for (unsigned int at = S2_LEVELS; at >= 1; at--) {
-		uint64_t value = __atomic_load_n(entry_of(table, gpa, at), __ATOMIC_RELAXED);
+	for (unsigned int at = S2_LEVELS; at > level; at--) {
+		uint64_t value = __atomic_load_n(entry_of(table, start, at), __ATOMIC_RELAXED);
 
 		if (!value)
 			return true;
-		if (order_of_level(at) <= order || entry_is_leaf(s2, value, at))
+		if (entry_is_leaf(s2, value, at))
 			return false;
 		table = value & S2_ADDRESS;
 	}
-	return false;
+	entries = entry_of(table, start, level);
+	for (uint64_t i = 0; i < BIT(order - order_of_level(level)); i++) {
+		if (__atomic_load_n(&entries[i], __ATOMIC_RELAXED))
+			return false;
+	}
+	return true;
 }
 
 uint64_t s2_number(const struct s2 *s2, gpa_t gpa)

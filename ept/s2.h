@@ -48,8 +48,9 @@ void s2_destroy(struct s2 *s2);
 void s2_clear(struct s2 *s2);
 
 /*
- * Map 2^order frames; gpa and hpa are aligned to that. -ENOMEM without tables, -EEXIST when any
- * part is mapped already (nothing is changed then).
+ * Map 2^order frames, by one leaf if there is one of that size, else by as many of the next smaller
+ * size as it takes; gpa and hpa are aligned to that. -ENOMEM without tables, -EEXIST when any part
+ * is mapped already (nothing is changed then).
  */
 int s2_map(struct s2 *s2, gpa_t gpa, hpa_t hpa, unsigned int order, uint64_t access) __must_check;
 /* As s2_map() of one frame of 4 KiB, but also in place of a leaf of 4 KiB or of a number. */

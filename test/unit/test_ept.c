@@ -129,11 +129,11 @@ static void agrees_with_a_model(void **state)
 		memset(model, 0xff, sizeof(model));
 		assert_int_equal(s2_init(&s2, format), 0);
 		for (unsigned int step = 0; step < 20000; step++) {
-			unsigned int order = rand() % 8 ? FRAME_ORDER_4K : FRAME_ORDER_2M;
+			unsigned int order = rand() % 8 ? rand() % 3 * 2U : FRAME_ORDER_2M;
 			unsigned int page = ROUND_DOWN((unsigned int)rand() % PAGES, 1U << order);
 			hpa_t hpa = (hpa_t)(rand() % 1000000) << (PAGE_SHIFT + order);
 			struct s2_mapping old;
-			bool is_free = true;
+			bool is_free = true, is_blank;
 
 			for (unsigned int i = 0; i < 1U << order; i++)
 				is_free = is_free && model[page + i] == HPA_NONE;
@@ -148,11 +148,16 @@ static void agrees_with_a_model(void **state)
 				(void)!s2_split(&s2, (gpa_t)page << PAGE_SHIFT);
 				continue;
 			}
+			is_blank = s2_is_blank(&s2, (gpa_t)page << PAGE_SHIFT, order);
+			assert_true(is_free || !is_blank);
 			/* A table of 4 KiB pages stands in a 2 MiB leaf's way even when it is empty. */
+			assert_true(is_blank || !is_free || order == FRAME_ORDER_2M);
 			if (!s2_map(&s2, (gpa_t)page << PAGE_SHIFT, hpa, order, S2_ALL)) {
-				assert_true(is_free);
+				assert_true(is_blank);
 				for (unsigned int i = 0; i < 1U << order; i++)
 					model[page + i] = hpa + i * PAGE_SIZE;
+			} else {
+				assert_false(is_blank);
 			}
 		}
 		for (unsigned int page = 0; page < PAGES; page++) {
