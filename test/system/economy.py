@@ -126,7 +126,7 @@ def wait_seconds(target, name, seconds):
     rows = history(target, name)
     begin = max(rows)
     while max(rows) < begin + seconds:
-        target.pump(0.5)
+        target.pump(2)
         rows.update(history(target, name))
     return {second: row for second, row in rows.items() if second >= begin}
 
