@@ -17,6 +17,7 @@ set(DEVICES_SOURCES
 	devices/rtc_time.c
 	devices/uart.c
 	devices/virtio/ring.c
+	devices/virtio/ring_setup.c
 	devices/virtio/virtio.c
 	devices/virtio/virtio_pci.c
 	devices/virtio/virtio_pci_config.c)

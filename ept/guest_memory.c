@@ -123,6 +123,7 @@ static void free_backing(struct guest_memory *memory)
 	memory->resident_pages = memory->leaving_pages = 0;
 	memory->zero_pages = memory->shared_pages = 0;
 	memset(memory->kept_pages, 0, sizeof(memory->kept_pages));
+	memory->lost = memory->may_swap = false;
 	memory->generation++;
 }
 
@@ -142,6 +143,7 @@ void guest_memory_destroy(struct guest_memory *memory)
 	guest_hotplug_destroy(memory);
 	/* Both halves are one piece; they change places. */
 	heap_free(MIN(memory->limbo.filling, memory->limbo.waiting));
+	heap_free(memory->pins.gfns);
 }
 
 /* ---- having pages ---- */
@@ -355,9 +357,11 @@ static int have(const struct need *need, struct s2_mapping *mapping)
 	error = have_page(need);
 	if (!error && !s2_lookup(&memory->s2, need->gpa, mapping))
 		error = -ENOMEM;
-	memory->waits += error && !need->urgent;
+	memory->waits += error == -ENOMEM;
 	spin_unlock(&memory->lock);
-	if (error == -ENOMEM && memory->keeper)
+	if (error == -EIO)
+		__atomic_store_n(&memory->lost, true, __ATOMIC_RELAXED);
+	if ((error == -ENOMEM || error == -EIO) && memory->keeper)
 		memory->keeper->needed(memory);
 	return error;
 }
@@ -420,7 +424,7 @@ static int copy(struct guest_memory *memory, gpa_t gpa, void *buffer, uint64_t b
 		uint64_t now;
 
 		if (!ptr)
-			return -EFAULT;
+			return guest_memory_is_ram(memory, gpa) ? -EAGAIN : -EFAULT;
 		now = MIN(room, bytes);
 		if (write)
 			memcpy(ptr, buffer, now);
@@ -441,4 +445,91 @@ int guest_memory_read(struct guest_memory *memory, gpa_t gpa, void *to, uint64_t
 int guest_memory_write(struct guest_memory *memory, gpa_t gpa, const void *from, uint64_t bytes)
 {
 	return copy(memory, gpa, (void *)(uintptr_t)from, bytes, true);
+}
+
+/* ---- pins ---- */
+
+static int make_room(struct guest_pins *pins, uint64_t pages)
+{
+	unsigned int room = MAX(2 * pins->room, 64U);
+	uint64_t *gfns;
+
+	if (pins->count + pages <= pins->room)
+		return 0;
+	if (pins->count + pages > room)
+		return -ENOMEM;
+	gfns = heap_alloc(room * sizeof(*gfns), FRAME_VM);
+	if (!gfns)
+		return -ENOMEM;
+	if (pins->count)
+		memcpy(gfns, pins->gfns, pins->count * sizeof(*gfns));
+	heap_free(pins->gfns);
+	pins->gfns = gfns;
+	pins->room = room;
+	return 0;
+}
+
+static uint64_t last_gfn(gpa_t gpa, uint64_t bytes)
+{
+	return (gpa + bytes - 1) >> PAGE_SHIFT;
+}
+
+int guest_memory_pin(struct guest_memory *memory, gpa_t gpa, uint64_t bytes)
+{
+	uint64_t gfn = gpa >> PAGE_SHIFT, last = last_gfn(gpa, bytes);
+	struct guest_pins *pins = &memory->pins;
+	int error;
+
+	spin_lock(&memory->lock);
+	error = make_room(pins, last - gfn + 1);
+	for (; !error && gfn <= last; gfn++)
+		pins->gfns[pins->count++] = gfn;
+	spin_unlock(&memory->lock);
+	return error;
+}
+
+uint64_t guest_memory_pinned(struct guest_memory *memory)
+{
+	const struct guest_pins *pins = &memory->pins;
+	uint64_t pages = 0;
+
+	spin_lock(&memory->lock);
+	for (unsigned int i = 0, before; i < pins->count; i++) {
+		for (before = 0; pins->gfns[before] != pins->gfns[i]; before++)
+			;
+		pages += before == i;
+	}
+	spin_unlock(&memory->lock);
+	return pages;
+}
+
+static void unpin_page(struct guest_pins *pins, uint64_t gfn)
+{
+	for (unsigned int i = 0; i < pins->count; i++) {
+		if (pins->gfns[i] != gfn)
+			continue;
+		pins->gfns[i] = pins->gfns[--pins->count];
+		return;
+	}
+}
+
+void guest_memory_unpin(struct guest_memory *memory, gpa_t gpa, uint64_t bytes)
+{
+	uint64_t last = last_gfn(gpa, bytes);
+
+	spin_lock(&memory->lock);
+	for (uint64_t gfn = gpa >> PAGE_SHIFT; gfn <= last; gfn++)
+		unpin_page(&memory->pins, gfn);
+	spin_unlock(&memory->lock);
+}
+
+bool page_is_pinned(const struct guest_memory *memory, gpa_t page)
+{
+	const struct guest_pins *pins = &memory->pins;
+
+	for (unsigned int i = 0; i < pins->count; i++) {
+		if (pins->gfns[i] == page >> PAGE_SHIFT)
+			return true;
+	}
+	return false;
 }

@@ -12,6 +12,9 @@
  * - kept: its contents are kept elsewhere, compressed or on a disk, by the memory's keeper.
  * A write to a zero or shared page gives it a frame of its own first, whoever writes.
  *
+ * Pages can be pinned by those who touch them at moments when nothing can wait: such a page is not
+ * taken from the guest, whatever the need.
+ *
  * All functions may be called on any CPU; they take the memory's own lock, below vm.lock.
  */
 #ifndef BALLAST_EPT_GUEST_MEMORY_H
@@ -62,6 +65,12 @@ struct memory_keeper {
 
 #define LIMBO_ENTRIES 512
 
+/* Pages that are not to be taken, as often as they were pinned. */
+struct guest_pins {
+	uint64_t *gfns;             /* [lock] */
+	unsigned int count, room;   /* [lock] */
+};
+
 /* Frames that were taken away and may be in use still; see ept/guest_reclaim.h. */
 struct guest_limbo {
 	uint64_t *filling;          /* [lock] address, order and what is to become of them */
@@ -85,7 +94,7 @@ struct guest_memory {
 	uint64_t kept_pages[PAGE_SWAPPED + 1];         /* [lock] by enum page_keep */
 	uint64_t faults;                               /* [lock] pages that were given a frame */
 	uint64_t rescues;                              /* [lock] touches of leaving pages */
-	uint64_t waits;                                /* [lock] times that a vCPU had to wait */
+	uint64_t waits;                                /* [lock] times that there was no frame */
 	uint64_t limit_pages;                          /* [a] all that is there of the slots */
 	uint64_t boot_pages;                           /* [I] of these, what is there always */
 	/* [a] counts up whenever backing is taken away: pointers got before are then stale */
@@ -93,6 +102,10 @@ struct guest_memory {
 	uint64_t guaranteed_pages;                     /* [a] that it gets whatever others have */
 	bool must_wait;                                /* [a] no frames for it now */
 	bool by_page;                                  /* [a] no more at once than was touched */
+	bool may_swap;                                 /* [a] what is RAM may be long in coming */
+	bool lost;                                     /* [a] a page cannot be read back */
+	bool devices_wait;                             /* [a] a queue's memory is on its way */
+	struct guest_pins pins;
 	struct guest_limbo limbo;
 	const struct memory_keeper *keeper;            /* [I] NULL: nobody */
 	/*
@@ -159,11 +172,22 @@ static inline void guest_memory_release(struct guest_memory *memory, unsigned in
 	__atomic_fetch_sub(&memory->limbo.holds[hold], 1, __ATOMIC_RELEASE);
 }
 
-/* Copies across pages. -EFAULT when any byte is not RAM (nothing is promised about the others). */
+/*
+ * Copies across pages. -EFAULT when any byte is not RAM, -EAGAIN when it cannot be had now; nothing
+ * is promised about the others.
+ */
 int guest_memory_read(struct guest_memory *memory, gpa_t gpa, void *to, uint64_t bytes)
 	__must_check;
 int guest_memory_write(struct guest_memory *memory, gpa_t gpa, const void *from, uint64_t bytes)
 	__must_check;
+/*
+ * The pages of a range stay where they are once they have been touched, until they are unpinned as
+ * often as they were pinned. -ENOMEM.
+ */
+int guest_memory_pin(struct guest_memory *memory, gpa_t gpa, uint64_t bytes) __must_check;
+void guest_memory_unpin(struct guest_memory *memory, gpa_t gpa, uint64_t bytes);
+/* How many pages are pinned, each counted once. */
+uint64_t guest_memory_pinned(struct guest_memory *memory);
 /*
  * The guest gives up the whole pages of a range of RAM (by a balloon, or as free); what it finds
  * there later are zeroes. Answers the bytes from the start of the range that are done with: fewer

@@ -57,6 +57,8 @@ static inline bool limbo_add(struct guest_limbo *limbo, hpa_t frame, uint64_t ho
 /* Frees what an entry names. */
 void limbo_free(uint64_t entry);
 
+bool page_is_pinned(const struct guest_memory *memory, gpa_t page);
+
 /* A leaving page is mapped again. */
 void page_rescue(struct guest_memory *memory, const struct memory_slot *slot, gpa_t gpa,
 	uint64_t number);

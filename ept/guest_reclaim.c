@@ -20,7 +20,7 @@ int guest_memory_take(struct guest_memory *memory, gpa_t gpa)
 	spin_lock(&memory->lock);
 	if (!s2_lookup(&memory->s2, page, &mapping))
 		error = -ENOENT;
-	else if (page_is_borrowed(slot, &mapping))
+	else if (page_is_borrowed(slot, &mapping) || page_is_pinned(memory, page))
 		error = -EBUSY;
 	else if (mapping.order)
 		error = s2_split(&memory->s2, page);
@@ -123,7 +123,8 @@ bool guest_memory_decide(struct guest_memory *memory, gpa_t gpa,
 	if (leaving) {
 		frame = number_payload(number) << PAGE_SHIFT;
 		fate = decide(host_ptr(frame), frame, arg);
-		if (fate.fate == FATE_BACK || let_go(memory, page, frame, &fate)) {
+		if (fate.fate != FATE_STAY &&
+			(fate.fate == FATE_BACK || let_go(memory, page, frame, &fate))) {
 			page_rescue(memory, slot, page, number);
 			memory->rescues--;
 		}

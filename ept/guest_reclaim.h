@@ -21,7 +21,7 @@
 
 /*
  * Begin to take the private page at gpa; a leaf of 2 MiB is split first. -ENOENT: no page is mapped
- * there; -EBUSY: it is read-only, zero or shared; -ENOMEM: no table to split with.
+ * there; -EBUSY: it is read-only, zero, shared or pinned; -ENOMEM: no table to split with.
  */
 int guest_memory_take(struct guest_memory *memory, gpa_t gpa) __must_check;
 /* False: the last grace period is not over yet, and nothing was done. */
@@ -36,6 +36,7 @@ struct page_fate {
 		FATE_ZERO,   /* it contains zeroes only */
 		FATE_SHARED, /* it shows `shared`, which it now is a holder of */
 		FATE_KEPT,   /* its contents are kept under `handle` */
+		FATE_STAY,   /* leaving, as it was: it is decided on later */
 	} fate;
 	hpa_t shared;    /* may be the page's own frame, if frame_share() was called for it */
 	enum page_keep keep;

@@ -184,11 +184,29 @@ static uint64_t lmsw_result(uint64_t cr0, uint16_t source)
 	return (cr0 & ~(low & ~CR0_PE)) | (source & low);
 }
 
+/*
+ * The top of a three-level hierarchy is read where CRs are written, when there is no way to wait.
+ */
+static bool directory_is_there(struct vcpu *vcpu, const struct exit_cr *cr)
+{
+	struct guest_memory *memory = &vcpu->vm->memory;
+	gpa_t gpa;
+
+	vcpu_need(vcpu, REG_EFER | REG_CR3);
+	if (cr->access == CR_READ || vcpu->special.efer & EFER_LMA)
+		return true;
+	gpa = (uint32_t)(cr->access == CR_WRITE && cr->number == 3 ? vcpu->regs.gpr[cr->gpr] :
+		vcpu->special.cr3);
+	return !guest_memory_is_ram(memory, gpa) || guest_memory_ptr(memory, gpa, S2_READ, NULL);
+}
+
 enum exit_action exit_cr(struct vcpu *vcpu)
 {
 	const struct exit_cr *cr = &vcpu->exit.u.cr;
 
 	vcpu_need(vcpu, REG_RSP | REG_CR0);
+	if (unlikely(vcpu->vm->memory.may_swap) && !directory_is_there(vcpu, cr))
+		return ACTION_WAIT;
 	switch (cr->access) {
 	case CR_WRITE: {
 		uint64_t value = vcpu->regs.gpr[cr->gpr];

@@ -22,7 +22,7 @@ static int stop_unknown(struct vcpu *vcpu, const struct insn_site *site)
 	snprintf(text + length, sizeof(text) - length, " at 0x%llx",
 		(unsigned long long)vcpu->special.rip);
 	vm_stop(vcpu->vm, VM_STOP_FAULT, 0, text);
-	return -EAGAIN;
+	return -EIO;
 }
 
 /*
@@ -70,5 +70,7 @@ enum exit_action emulate_instruction(struct vcpu *vcpu, const uint8_t *bytes, si
 	}
 	if (err == -EILSEQ)
 		vcpu_inject_ud(vcpu);
-	return err == -EAGAIN ? ACTION_STOP : ACTION_RESUME;
+	if (err == -EAGAIN)
+		return ACTION_WAIT;
+	return err == -EIO ? ACTION_STOP : ACTION_RESUME;
 }

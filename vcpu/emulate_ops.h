@@ -25,8 +25,9 @@ struct emulation {
 
 /*
  * What a handler returns: 0 when the instruction is done, EMULATE_RESUME when the guest is to go
- * on where it is, -EFAULT when an exception has been queued, -EAGAIN when the VM has been asked to
- * stop, -EILSEQ for #UD, -ENOTSUP for what the emulator does not know.
+ * on where it is, -EFAULT when an exception has been queued, -EAGAIN when memory cannot be had now,
+ * nothing has been done and the instruction is to begin again, -EILSEQ for #UD, -ENOTSUP for what
+ * the emulator does not know.
  */
 #define EMULATE_RESUME 1
 

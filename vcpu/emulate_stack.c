@@ -21,12 +21,19 @@ static void move_stack(struct emulation *e, int64_t bytes)
 	vcpu_set_dirty(e->vcpu, REG_RSP);
 }
 
-static int push(struct emulation *e, unsigned int size, uint64_t value)
+/* Where the next value goes. */
+static int new_top(struct emulation *e, unsigned int size, struct operand *top)
 {
 	uint64_t offset =
 		(emulate_address_gpr(e, GPR_RSP) - size) & byte_mask(stack_size(e));
+
+	return emulate_memory(e, SEG_SS, offset, size, ACCESS_WRITE, top);
+}
+
+static int push(struct emulation *e, unsigned int size, uint64_t value)
+{
 	struct operand top;
-	int err = emulate_memory(e, SEG_SS, offset, size, ACCESS_WRITE, &top);
+	int err = new_top(e, size, &top);
 
 	if (!err)
 		err = emulate_write(e, &top, value);
@@ -154,12 +161,15 @@ int emulate_return(struct emulation *e)
 static int branch_or_push(struct emulation *e)
 {
 	unsigned int size = e->insn->operand_size;
-	struct operand source;
+	struct operand source, top;
 	uint64_t value;
 	int err;
 
 	e->several = (e->insn->reg & 7) != 4;
 	err = emulate_rm(e, size, 0, &source);
+	/* The stack is had before a device is read, which is not read again. */
+	if (!err && e->several)
+		err = new_top(e, size, &top);
 	if (!err)
 		err = emulate_read(e, &source, &value);
 	if (err)

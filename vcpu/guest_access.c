@@ -7,12 +7,6 @@
 #include "vcpu/lapic.h"
 #include "vcpu/vm.h"
 
-int guest_stop_for_memory(struct vcpu *vcpu)
-{
-	vm_stop(vcpu->vm, VM_STOP_FAULT, 0, "the host has no memory left for it");
-	return -EAGAIN;
-}
-
 int guest_translate(struct vcpu *vcpu, gva_t linear, uint64_t access, gpa_t *gpa)
 {
 	uint32_t error;
@@ -20,10 +14,8 @@ int guest_translate(struct vcpu *vcpu, gva_t linear, uint64_t access, gpa_t *gpa
 
 	vcpu_need(vcpu, WALK_REGISTERS);
 	err = guest_walk(vcpu, linear, access, gpa, &error, NULL);
-	if (likely(!err))
-		return 0;
-	if (err == -EAGAIN)
-		return guest_stop_for_memory(vcpu);
+	if (likely(err != -EFAULT))
+		return err;
 	vcpu_inject_page_fault(vcpu, linear, error);
 	return -EFAULT;
 }
@@ -97,7 +89,7 @@ static void *ram_ptr(struct vcpu *vcpu, gpa_t gpa, uint64_t access, int *err)
 
 	*err = 0;
 	if (!ram && unlikely(guest_memory_is_ram(&vcpu->vm->memory, gpa)))
-		*err = guest_stop_for_memory(vcpu);
+		*err = -EAGAIN;
 	return ram;
 }
 
@@ -157,16 +149,26 @@ static gva_t next_page(struct vcpu *vcpu, gva_t linear)
 	return guest_mode_bits(vcpu) == 64 ? next : (uint32_t)next;
 }
 
+/* Translate, and have what is RAM there: it stays until the end of this exit. */
+static int have_translated(struct vcpu *vcpu, gva_t linear, uint64_t access, gpa_t *gpa)
+{
+	int err = guest_translate(vcpu, linear, access, gpa);
+
+	if (likely(!err))
+		ram_ptr(vcpu, *gpa, access & ACCESS_WRITE ? S2_WRITE : S2_READ, &err);
+	return err;
+}
+
 int guest_span_translate(struct vcpu *vcpu, gva_t linear, unsigned int size, uint64_t access,
 	struct guest_span *span)
 {
-	int err = guest_translate(vcpu, linear, access, &span->gpa[0]);
+	int err = have_translated(vcpu, linear, access, &span->gpa[0]);
 
 	span->size = size;
 	span->first = first_part(linear, size);
 	if (err || likely(span->first == size))
 		return err;
-	return guest_translate(vcpu, next_page(vcpu, linear), access, &span->gpa[1]);
+	return have_translated(vcpu, next_page(vcpu, linear), access, &span->gpa[1]);
 }
 
 int guest_span_read(struct vcpu *vcpu, const struct guest_span *span, void *to)

@@ -4,8 +4,9 @@
  * page tables (32-bit, PAE, 4-level, 5-level; accessed and dirty bits; SMEP, SMAP, NX, WP), and
  * behind them RAM or a device. Own vCPU, loaded.
  *
- * All return 0, or -EFAULT when an exception has been queued for the guest, or -EAGAIN when the
- * host has no memory left for it now (the VM has been asked to stop).
+ * All return 0, or -EFAULT when an exception has been queued for the guest, or -EAGAIN when what it
+ * needs of the guest's memory cannot be had now: nothing has been done then, and the instruction is
+ * to be begun again in a while (ACTION_WAIT).
  */
 #ifndef BALLAST_VCPU_GUEST_ACCESS_H
 #define BALLAST_VCPU_GUEST_ACCESS_H
@@ -48,7 +49,9 @@ struct guest_span {
 
 /*
  * Translate now, access later, as often as need be: read-modify-write, and all or nothing, for both
- * pages of a crossing access are translated before a byte is touched. RAM is copied, read-only RAM
+ * pages of a crossing access are translated and had before a byte is touched; so only the first of
+ * these answers -EAGAIN, and devices are not touched by an instruction that is begun again. With
+ * several operands all are translated before a device is read. RAM is copied, read-only RAM
  * swallows writes, anything else goes to the LAPIC page or the MMIO bus in naturally sized pieces.
  */
 int guest_span_translate(struct vcpu *vcpu, gva_t linear, unsigned int size, uint64_t access,

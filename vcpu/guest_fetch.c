@@ -175,8 +175,8 @@ static void remember_region(struct vcpu *vcpu, gva_t linear, gpa_t gpa,
 /* ---- the slow way ---- */
 
 /*
- * Code at a linear address. 0; -EFAULT with the #PF's error code; -EAGAIN without host memory;
- * -ENOTSUP when it is not RAM. Good to the end of the 4 KiB.
+ * Code at a linear address. 0; -EFAULT with the #PF's error code; -EAGAIN when it cannot be had
+ * now; -ENOTSUP when it is not RAM. Good to the end of the 4 KiB.
  */
 static int find_code(struct vcpu *vcpu, gva_t linear, const uint8_t **code, uint32_t *error)
 {
@@ -223,8 +223,6 @@ static int fetch(struct vcpu *vcpu, struct fetched *fetched)
 	if (unlikely(err)) {
 		if (err == -EFAULT)
 			vcpu_inject_page_fault(vcpu, fetched->linear, error);
-		else if (err == -EAGAIN)
-			return guest_stop_for_memory(vcpu);
 		return err;
 	}
 	fetched->count = MIN(fetched->limit, PAGE_SIZE - (fetched->linear & PAGE_MASK));

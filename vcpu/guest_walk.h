@@ -17,17 +17,14 @@
 	(REG_CR0 | REG_CR3 | REG_CR4 | REG_EFER | REG_SS | REG_RFLAGS)
 
 /*
- * 0 and the address; -EFAULT and the error code of the #PF; -EAGAIN when the host cannot back a
- * table now. `trail` may be NULL. Accessed and dirty bits are set. WALK_REGISTERS are valid.
+ * 0 and the address; -EFAULT and the error code of the #PF; -EAGAIN when a table cannot be had
+ * now. `trail` may be NULL. Accessed and dirty bits are set. WALK_REGISTERS are valid.
  */
 int guest_walk(struct vcpu *vcpu, gva_t linear, uint64_t access, gpa_t *gpa, uint32_t *error,
 	struct walk_trail *trail) __must_check;
 
 /* Where the walk of the three formats with wide entries begins: its first entry. */
 gpa_t guest_walk_root(const struct vcpu *vcpu, gva_t linear);
-
-/* Ask the VM to stop: the host cannot back what its guest touches. -EAGAIN, to be passed on. */
-int guest_stop_for_memory(struct vcpu *vcpu);
 
 /* Is this RAM that the guest may write? */
 bool guest_ram_writable(const struct vcpu *vcpu, gpa_t gpa);

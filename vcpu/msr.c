@@ -29,7 +29,10 @@ const size_t msr_passthrough_count = ARRAY_SIZE(msr_passthrough);
 
 struct msr_policy {
 	uint32_t first, last;
-	/* 0, or -EIO for #GP. NULL: reads as `value`, or takes any write and forgets it. */
+	/*
+	 * 0, or -EIO for #GP; a write -EAGAIN to be made again in a while. NULL: reads as `value`,
+	 * or takes any write and forgets it.
+	 */
 	int (*read)(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 	int (*write)(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 	uint64_t value;
@@ -297,6 +300,8 @@ enum exit_action exit_wrmsr(struct vcpu *vcpu)
 		error = lapic_wrmsr(vcpu, msr, value);
 	else
 		error = write_policy(vcpu, msr, value);
+	if (unlikely(error == -EAGAIN))
+		return ACTION_WAIT;
 	if (error) {
 		vcpu_inject_gp(vcpu);
 		return ACTION_RESUME;

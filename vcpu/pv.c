@@ -4,6 +4,7 @@
 
 #include "vcpu/lapic.h"
 #include "vcpu/pv_record.h"
+#include "vcpu/pvclock.h"
 #include "vcpu/sched.h"
 #include "vcpu/vm.h"
 
@@ -71,8 +72,10 @@ int pv_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 
 static int write_steal_msr(struct vcpu *vcpu, uint64_t value)
 {
-	if (pv_record_set(vcpu, &vcpu->pv.steal, value, sizeof(struct steal_record)))
-		return -EIO;
+	int error = pv_record_set(vcpu, &vcpu->pv.steal, value, sizeof(struct steal_record));
+
+	if (error)
+		return error;
 	pv_scheduled(vcpu);
 	return 0;
 }
@@ -90,6 +93,8 @@ int pv_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 
 void pv_reset(struct vcpu *vcpu)
 {
+	pv_record_forget(vcpu, &vcpu->pv.steal);
+	pv_record_forget(vcpu, &vcpu->pv.eoi);
+	pvclock_forget(vcpu);
 	vcpu->pv = (struct vcpu_pv){ 0 };
-	vcpu->msrs.pvclock_system = 0;
 }

@@ -18,16 +18,40 @@ static void *locate(struct vcpu *vcpu, struct pv_record *record)
 	return record->host;
 }
 
+/* It is written before and after each run, when there is no way to wait for its page. */
+static int pin(struct vcpu *vcpu, struct pv_record *record)
+{
+	gpa_t gpa = record->msr & ~PV_RECORD_ENABLED;
+	struct guest_memory *memory = &vcpu->vm->memory;
+
+	if (!guest_memory_is_ram(memory, gpa) || guest_memory_pin(memory, gpa, 1))
+		return -EIO;
+	if (locate(vcpu, record))
+		return 0;
+	guest_memory_unpin(memory, gpa, 1);
+	return -EAGAIN;
+}
+
 int pv_record_set(struct vcpu *vcpu, struct pv_record *record, uint64_t msr, uint64_t bytes)
 {
 	struct pv_record new = { .msr = msr };
+	int error;
 
 	if (msr & (bytes - 1) & ~PV_RECORD_ENABLED)
 		return -EIO;
-	if (pv_record_enabled(&new) && !locate(vcpu, &new))
-		return -EIO;
+	error = pv_record_enabled(&new) ? pin(vcpu, &new) : 0;
+	if (error)
+		return error;
+	pv_record_forget(vcpu, record);
 	*record = new;
 	return 0;
+}
+
+void pv_record_forget(struct vcpu *vcpu, struct pv_record *record)
+{
+	if (pv_record_enabled(record))
+		guest_memory_unpin(&vcpu->vm->memory, record->msr & ~PV_RECORD_ENABLED, 1);
+	*record = (struct pv_record){ 0 };
 }
 
 void *pv_record_find(struct vcpu *vcpu, struct pv_record *record)

@@ -17,11 +17,13 @@ static inline bool pv_record_enabled(const struct pv_record *record)
 
 /*
  * Take over what the guest wrote to a record's MSR; `bytes`, a power of two, is size and alignment
- * of the record, so that it lies in one page. -EIO, and nothing changes, for reserved bits and
- * where there is no RAM. Own vCPU.
+ * of the record, so that it lies in one page, which is pinned. -EIO, and nothing changes, for
+ * reserved bits and where there is no RAM; -EAGAIN: the page cannot be had now. Own vCPU.
  */
 int pv_record_set(struct vcpu *vcpu, struct pv_record *record, uint64_t msr, uint64_t bytes)
 	__must_check;
+/* It is not enabled any more. Own vCPU, or one that does not run. */
+void pv_record_forget(struct vcpu *vcpu, struct pv_record *record);
 /*
  * Where the record is in host memory: NULL when it is not enabled or there is no RAM any more. Own
  * vCPU; good until the end of the exit.

@@ -77,8 +77,8 @@ static void fill_system(struct vcpu *vcpu, struct pvclock_system *record)
 }
 
 /*
- * The record as it is now, while others may be reading it: `keep` flags stay as they are. -EFAULT,
- * and nothing changes, when not all of it is RAM.
+ * The record as it is now, while others may be reading it: `keep` flags stay as they are. -EFAULT
+ * when not all of it is RAM, -EAGAIN when it cannot be had now; it is not as it should be then.
  */
 static int write_system(struct vcpu *vcpu, gpa_t gpa, uint8_t keep)
 {
@@ -111,6 +111,37 @@ static int write_wall(struct vcpu *vcpu, gpa_t gpa)
 	return guest_memory_write(&vcpu->vm->memory, gpa, &record, sizeof(record));
 }
 
+static void unpin_system(struct vcpu *vcpu, uint64_t msr)
+{
+	if (msr & SYSTEM_ENABLED)
+		guest_memory_unpin(&vcpu->vm->memory, msr & ~SYSTEM_ENABLED,
+			sizeof(struct pvclock_system));
+}
+
+/* Its page stays where it is: other vCPUs' doings renew the record when there is no way to wait. */
+static int set_system(struct vcpu *vcpu, uint64_t msr)
+{
+	gpa_t gpa = msr & ~SYSTEM_ENABLED;
+	int error = 0;
+
+	if (msr & SYSTEM_ENABLED) {
+		if ((msr & ADDRESS_RESERVED) ||
+			guest_memory_pin(&vcpu->vm->memory, gpa, sizeof(struct pvclock_system)))
+			return -EIO;
+		error = write_system(vcpu, gpa, 0);
+	}
+	unpin_system(vcpu, error ? msr : vcpu->msrs.pvclock_system);
+	if (!error)
+		vcpu->msrs.pvclock_system = msr;
+	return error;
+}
+
+void pvclock_forget(struct vcpu *vcpu)
+{
+	unpin_system(vcpu, vcpu->msrs.pvclock_system);
+	vcpu->msrs.pvclock_system = 0;
+}
+
 static bool is_wall(uint32_t msr)
 {
 	return msr == MSR_PVCLOCK_WALL || msr == MSR_PVCLOCK_WALL_OLD;
@@ -124,18 +155,11 @@ int pvclock_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 
 int pvclock_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 {
-	if (is_wall(msr)) {
-		if (write_wall(vcpu, value))
-			return -EIO;
+	int error = is_wall(msr) ? write_wall(vcpu, value) : set_system(vcpu, value);
+
+	if (!error && is_wall(msr))
 		vcpu->msrs.pvclock_wall = value;
-		return 0;
-	}
-	if (value & SYSTEM_ENABLED) {
-		if ((value & ADDRESS_RESERVED) || write_system(vcpu, value & ~SYSTEM_ENABLED, 0))
-			return -EIO;
-	}
-	vcpu->msrs.pvclock_system = value;
-	return 0;
+	return error && error != -EAGAIN ? -EIO : error;
 }
 
 void pvclock_update(struct vcpu *vcpu)

@@ -23,11 +23,14 @@
 /*
  * The MSRs above. Writing one stores the guest physical address of a record and fills it in; the
  * TSC is the same on all CPUs and never stops, so it holds until the guest moves its TSC or is
- * paused. 0, or -EIO for #GP, and nothing changes, when the record is not in RAM. Own vCPU.
+ * paused; the record's page is pinned. 0, or -EIO for #GP, and nothing changes, when the record is
+ * not in RAM; -EAGAIN when it cannot be had now. Own vCPU.
  */
 int pvclock_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value) __must_check;
 int pvclock_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value) __must_check;
 
+/* The guest has no record any more. Own vCPU, or one that does not run. */
+void pvclock_forget(struct vcpu *vcpu);
 /* Write the record anew, if the guest has one (REQUEST_CLOCK). Own CPU. */
 void pvclock_update(struct vcpu *vcpu);
 /*

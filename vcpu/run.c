@@ -97,6 +97,7 @@ static enum turn block(struct vcpu *vcpu, enum vcpu_state state, uint32_t reques
 static enum turn wait_for_memory(struct vcpu *vcpu, uint32_t requests)
 {
 	vcpu->waits = false;
+	__atomic_store_n(&vcpu->sleeps, true, __ATOMIC_RELEASE);
 	timer_set(&vcpu->retry, clock_tsc() + clock_tsc_from_ns(RETRY_NS));
 	return block(vcpu, VCPU_HALTED, requests);
 }

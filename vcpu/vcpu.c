@@ -124,6 +124,7 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	vcpu->waits = false;
 	/* Before the requests go: until then its timer may expire, on another CPU. */
 	lapic_reset(vcpu, init);
+	pv_reset(vcpu);
 	if (init) {
 		vcpu->special.msrs = kept;
 	} else {
@@ -140,7 +141,6 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	}
 	vcpu->wait_sipi = vcpu->id != 0;
 	vcpu_set_dirty(vcpu, REG_ALL);
-	pv_reset(vcpu);
 }
 
 static void put_loaded(struct cpu *cpu)

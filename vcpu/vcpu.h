@@ -83,6 +83,7 @@ struct vcpu {
 	bool wait_sipi;             /* own CPU: INIT received, SIPI not yet */
 	bool in_hlt;                /* own CPU: HLT was executed and nothing has ended it yet */
 	bool waits;                  /* own CPU: for memory; it tries again when `retry` expires */
+	bool sleeps;                 /* [a] and until then, unless vm_memory_came() */
 	uint8_t window;              /* own CPU: WINDOW_... asked for */
 	uint8_t window_priority;     /* own CPU: with WINDOW_INTERRUPT */
 

@@ -107,6 +107,24 @@ void vm_destroy(struct vm *vm)
 	heap_free(vm);
 }
 
+void vm_memory_came(struct vm *vm, bool devices)
+{
+	struct device *device;
+
+	for (unsigned int i = 0; i < vm->vcpu_count; i++) {
+		if (__atomic_exchange_n(&vm->vcpus[i]->sleeps, false, __ATOMIC_ACQ_REL))
+			vcpu_request(vm->vcpus[i], REQUEST_EVENTS);
+	}
+	if (!devices)
+		return;
+	spin_lock(&vm->lock);
+	list_for_each(device, &vm->devices, struct device, link) {
+		if (device->memory_came)
+			device->memory_came(device);
+	}
+	spin_unlock(&vm->lock);
+}
+
 void vm_reset(struct vm *vm)
 {
 	struct device *device;

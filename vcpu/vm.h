@@ -48,6 +48,11 @@ struct device {
 	struct list link;                     /* in vm.devices */
 	void (*reset)(struct device *device); /* to the power-up state; under vm.lock */
 	/*
+	 * Memory of the guest that a queue waits for may have come. Boot CPU, under vm.lock. NULL:
+	 * it never waits.
+	 */
+	void (*memory_came)(struct device *device);
+	/*
 	 * Stop timers, free. Without vm.lock: it waits for callbacks, and those take the lock. The
 	 * device does not touch any other one, nor the buses.
 	 */
@@ -116,6 +121,8 @@ int vm_create(const char *name, unsigned int vcpu_count, struct vm **out) __must
 int vm_set_tsc_hz(struct vm *vm, uint64_t hz) __must_check;
 /* Devices are destroyed, all memory is freed. The VM does not run. */
 void vm_destroy(struct vm *vm);
+/* Memory that vCPUs or devices wait for may have come: they look again. Boot CPU. */
+void vm_memory_came(struct vm *vm, bool devices);
 /* vCPUs, devices and memory back to power-up. The VM does not run. */
 void vm_reset(struct vm *vm);
 

@@ -172,12 +172,17 @@ static void store_pdptes(struct vcpu *vcpu)
 {
 	const struct special_regs *special = &vcpu->special;
 	uint64_t entries[4] = { 0 };
+	int error;
 
 	vcpu_need(vcpu, REG_CR0 | REG_CR3 | REG_CR4 | REG_EFER);
 	if (!(special->cr0 & CR0_PG) || !(special->cr4 & CR4_PAE) || (special->efer & EFER_LMA))
 		return;
-	if (guest_memory_read(&vcpu->vm->memory, special->cr3 & 0xffffffe0, entries,
-		    sizeof(entries)))
+	error = guest_memory_read(
+		&vcpu->vm->memory, special->cr3 & 0xffffffe0, entries, sizeof(entries));
+	/* It is there when it is new (exit_cr()); what is not was loaded before. */
+	if (error == -EAGAIN)
+		return;
+	if (error)
 		memset(entries, 0, sizeof(entries));
 	for (unsigned int i = 0; i < ARRAY_SIZE(entries); i++)
 		vmwrite(VMCS_GUEST_PDPTE0 + 2 * i, entries[i]);

@@ -179,6 +179,13 @@ static bool reports_count(const struct virtio_balloon *balloon)
 		balloon->config.poison_val == 0;
 }
 
+/* There are more numbers, and their page cannot be had now. */
+static bool is_absent(const struct balloon_queue *queue)
+{
+	return !queue->ring->broken &&
+		queue->at + sizeof(uint32_t) <= queue->chain.readable_bytes;
+}
+
 /* The next range of the buffer at hand. False: it is done. */
 static bool find(struct virtio_balloon *balloon, enum queue which, int *budget)
 {
@@ -188,14 +195,17 @@ static bool find(struct virtio_balloon *balloon, enum queue which, int *budget)
 	case INFLATE:
 		if (find_numbered(balloon, queue, budget))
 			return true;
-		/* Is there more, and no frame to bring it in? */
-		if (queue->ring->broken ||
-			queue->at + sizeof(uint32_t) > queue->chain.readable_bytes)
+		if (!is_absent(queue))
 			return false;
 		retry_later(balloon);
 		return true;
 	case DEFLATE:
-		return find_numbered(balloon, queue, budget);
+		if (find_numbered(balloon, queue, budget))
+			return true;
+		if (!is_absent(queue))
+			return false;
+		*budget = 0;
+		return true;
 	case REPORTING:
 		return reports_count(balloon) && find_segment(balloon, queue, budget);
 	default:

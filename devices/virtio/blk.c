@@ -36,6 +36,7 @@ struct blk_request {
 	unsigned int queue;
 	uint64_t generation;       /* blk->generation when it came */
 	unsigned int hold;         /* of guest memory, while a piece is at the disk */
+	unsigned int life;         /* likewise, from its pop until it is given back */
 	bool writable;             /* the disk writes to the guest's memory */
 	uint32_t at, bytes;        /* of data: done or asked for, and all */
 	uint32_t first_data;       /* byte of the chain's part */
@@ -85,6 +86,12 @@ static void request_free(struct blk_request *request)
 	list_add_head(&request->blk->idle, &request->io.link);
 }
 
+static void request_end(struct blk_request *request)
+{
+	guest_memory_release(&request->blk->virtio.device.vm->memory, request->life);
+	request_free(request);
+}
+
 /* Give it back to the driver. */
 static void request_finish(struct blk_request *request)
 {
@@ -100,7 +107,7 @@ static void request_finish(struct blk_request *request)
 	ring_push(ring, chain->head, whole ? chain->writable_bytes :
 		chain->writable_bytes == sizeof(status) ? sizeof(status) : 0);
 	blk->pushed |= 1U << request->queue;
-	request_free(request);
+	request_end(request);
 }
 
 /* Its next piece goes to the disk: true, it has answered. */
@@ -282,7 +289,7 @@ static void reap(struct virtio_blk *blk, struct batch *batch)
 	for (unsigned int i = 0; i < BLK_IN_FLIGHT && (request = take_completed(blk)); i++) {
 		blk->in_flight--;
 		if (request->generation != blk->generation) {
-			request_free(request);
+			request_end(request);
 		} else {
 			uint32_t before = request->at;
 
@@ -314,6 +321,8 @@ static struct blk_request *take_available(struct virtio_blk *blk, unsigned int q
 		ring_want_notifications(ring, false);
 	}
 	list_remove(&request->io.link);
+	/* What was there when it was popped is used until it is given back. */
+	request->life = guest_memory_hold(&blk->virtio.device.vm->memory);
 	request->queue = queue;
 	request->generation = blk->generation;
 	return request;
@@ -330,7 +339,7 @@ static void serve(struct virtio_blk *blk, unsigned int queue, struct batch *batc
 		if (!request)
 			return;
 		if (!request->chain.writable_bytes) {
-			request_free(request);
+			request_end(request);
 			virtio_break(&blk->virtio, "a request without a place for its status");
 			return;
 		}

@@ -13,6 +13,7 @@
 #include "host/memory.h"
 #include "lib/string.h"
 
+#define ANSWER_BYTES sizeof(struct virtio_mem_resp)
 #define QUEUE_ENTRIES 16
 #define CLASS_CODE 0x050000 /* memory controller, RAM */
 #define RETRY_NS NS_PER_MS
@@ -33,7 +34,9 @@ struct virtio_mem {
 	uint64_t requested_bytes;  /* [a] */
 	bool live;                 /* [a] */
 	bool changed;              /* [a] the driver is to be told */
-	bool held;                 /* [vm.lock] `chain` waits for its answer */
+	bool held;                 /* [vm.lock] `chain` waits for its answer, */
+	gpa_t answer_at;           /* [vm.lock] which goes here: */
+	bool pinned;               /* [vm.lock] it is pinned */
 	struct virtio_chain chain; /* [vm.lock] */
 	gpa_t leaving, leaving_end; /* [vm.lock] to be unplugged and given up still */
 	struct vm_work work;
@@ -62,6 +65,20 @@ static uint64_t plugged(const struct virtio_mem *mem)
 
 /* --- Requests --- */
 
+/* One that is held for long finds the place for its answer where it was. */
+static void set_held(struct virtio_mem *mem, bool held)
+{
+	const struct virtio_segment *place = mem->chain.segments + mem->chain.readable;
+
+	if (mem->pinned)
+		guest_memory_unpin(memory_of(mem), mem->answer_at, ANSWER_BYTES);
+	mem->pinned = held && mem->chain.writable &&
+		!guest_memory_pin(memory_of(mem), place->gpa, ANSWER_BYTES);
+	if (mem->pinned)
+		mem->answer_at = place->gpa;
+	mem->held = held;
+}
+
 /* The answer to the one at hand. */
 static void answer(struct virtio_mem *mem, uint16_t type, uint16_t state)
 {
@@ -69,7 +86,7 @@ static void answer(struct virtio_mem *mem, uint16_t type, uint16_t state)
 	uint32_t bytes = chain_write(&mem->ring, &mem->chain, 0, &response, sizeof(response));
 
 	ring_push(&mem->ring, mem->chain.head, bytes);
-	mem->held = false;
+	set_held(mem, false);
 }
 
 /*
@@ -144,7 +161,7 @@ static void handle(struct virtio_mem *mem)
 			sizeof(request)) {
 		virtio_break(&mem->virtio, "a request that is too short, or has no room for its"
 			" answer");
-		mem->held = false;
+		set_held(mem, false);
 		return;
 	}
 	switch (request.type) {
@@ -202,7 +219,7 @@ static bool take(struct virtio_mem *mem)
 		got = ring_pop(&mem->ring, &mem->chain);
 	if (got < 0 || mem->ring.broken)
 		virtio_break(&mem->virtio, "a queue that breaks the rules");
-	mem->held = got > 0;
+	set_held(mem, got > 0);
 	return mem->held;
 }
 
@@ -282,7 +299,7 @@ static void reset(struct virtio_device *device)
 {
 	struct virtio_mem *mem = mem_of(device);
 
-	mem->held = false;
+	set_held(mem, false);
 	device_timer_stop(&mem->retry);
 	vm_work_cancel(device->device.vm, &mem->work);
 	if (mem->leaving < mem->leaving_end)

@@ -1,141 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Split virtqueues; see devices/virtio/ring.h. */
-#include "devices/virtio/ring.h"
+#include "devices/virtio/ring_internal.h"
 
 #include "lib/string.h"
-
-#define DESCRIPTOR_BYTES sizeof(struct vring_desc)
-#define USED_ELEMENT_BYTES sizeof(struct vring_used_elem)
-/* More no table can have whose entries are found by 16-bit numbers. */
-#define TABLE_MAX_ENTRIES 65536U
-
-_Static_assert(DESCRIPTOR_BYTES == 16 && USED_ELEMENT_BYTES == 8, "sizes of the specification");
-_Static_assert(offsetof(struct vring_avail, ring) == 4 && offsetof(struct vring_used, ring) == 4,
-	"flags and index come first");
-
-#define FLAGS_OFFSET 0
-#define INDEX_OFFSET 2
-#define RING_OFFSET 4
-
-/* guest_memory.generation counts up from 0. */
-#define NO_GENERATION (~0ULL)
-#define NO_BLOCK (~0ULL)
-
-static uint64_t descriptors_bytes(const struct virtio_ring *ring)
-{
-	return DESCRIPTOR_BYTES * ring->size;
-}
-
-/* The event fields, which are there whether they are used or not, come after the entries. */
-static uint32_t used_event_offset(const struct virtio_ring *ring)
-{
-	return RING_OFFSET + sizeof(uint16_t) * ring->size;
-}
-
-static uint32_t available_event_offset(const struct virtio_ring *ring)
-{
-	return RING_OFFSET + USED_ELEMENT_BYTES * ring->size;
-}
-
-static uint64_t available_bytes(const struct virtio_ring *ring)
-{
-	return used_event_offset(ring) + sizeof(uint16_t);
-}
-
-static uint64_t used_bytes(const struct virtio_ring *ring)
-{
-	return available_event_offset(ring) + sizeof(uint16_t);
-}
-
-static __attribute__((cold)) int break_ring(struct virtio_ring *ring)
-{
-	ring->broken = true;
-	ring->generation = NO_GENERATION;
-	return -EINVAL;
-}
-
-void ring_reset(struct virtio_ring *ring)
-{
-	struct guest_memory *memory = ring->memory;
-	uint16_t size_max = ring->size_max;
-
-	memset(ring, 0, sizeof(*ring));
-	ring->memory = memory;
-	ring->size_max = size_max;
-	ring->size = size_max;
-	ring->generation = NO_GENERATION;
-}
-
-/* A part of the ring in host memory: NULL in *host where it is not contiguous. False: no memory. */
-static bool map_part(struct virtio_ring *ring, gpa_t gpa, uint64_t bytes, uint8_t **host)
-{
-	uint64_t room, done = 0;
-	uint8_t *at;
-
-	*host = NULL;
-	while (done < bytes) {
-		at = guest_memory_ptr(ring->memory, gpa + done, S2_WRITE, &room);
-		if (!at)
-			return false;
-		if (done == 0)
-			*host = at;
-		else if (*host && at != *host + done)
-			*host = NULL;
-		done += room;
-	}
-	return true;
-}
-
-static bool map_ring(struct virtio_ring *ring)
-{
-	/* Before the mappings: what is taken away meanwhile makes them stale. */
-	ring->generation = __atomic_load_n(&ring->memory->generation, __ATOMIC_ACQUIRE);
-	for (size_t i = 0; i < RING_BLOCKS; i++)
-		ring->blocks[i].start = NO_BLOCK;
-	return map_part(ring, ring->descriptors, descriptors_bytes(ring),
-		       &ring->host_descriptors) &&
-		map_part(ring, ring->available, available_bytes(ring), &ring->host_available) &&
-		map_part(ring, ring->used, used_bytes(ring), &ring->host_used);
-}
-
-static __attribute__((noinline)) bool remap(struct virtio_ring *ring)
-{
-	if (!ring->enabled || ring->broken)
-		return false;
-	if (!map_ring(ring)) {
-		break_ring(ring);
-		return false;
-	}
-	return true;
-}
-
-/* May the ring be touched? Then its mappings are good. */
-static inline bool usable(struct virtio_ring *ring)
-{
-	if (likely(ring->generation ==
-		    __atomic_load_n(&ring->memory->generation, __ATOMIC_ACQUIRE)))
-		return true;
-	return remap(ring);
-}
-
-static bool part_is_valid(const struct virtio_ring *ring, gpa_t gpa, uint64_t bytes, uint64_t align)
-{
-	return IS_ALIGNED(gpa, align) && guest_memory_contains(ring->memory, gpa, bytes);
-}
-
-int ring_enable(struct virtio_ring *ring)
-{
-	if (ring->enabled || ring->broken)
-		return break_ring(ring);
-	if (!ring->size || ring->size > ring->size_max || (ring->size & (ring->size - 1)))
-		return break_ring(ring);
-	if (!part_is_valid(ring, ring->descriptors, descriptors_bytes(ring), DESCRIPTOR_BYTES) ||
-		!part_is_valid(ring, ring->available, available_bytes(ring), sizeof(uint16_t)) ||
-		!part_is_valid(ring, ring->used, used_bytes(ring), sizeof(uint32_t)))
-		return break_ring(ring);
-	ring->enabled = true;
-	return map_ring(ring) ? 0 : break_ring(ring);
-}
 
 /* A field of a part; NULL when its memory has been taken away and cannot be had again. */
 static inline void *field(struct virtio_ring *ring, uint8_t *host, gpa_t gpa, uint32_t offset)
@@ -151,7 +18,7 @@ static inline bool load16(
 	uint16_t *at = field(ring, host, gpa, offset);
 
 	if (unlikely(!at)) {
-		break_ring(ring);
+		ring_break(ring);
 		return false;
 	}
 	*value = __atomic_load_n(at, __ATOMIC_ACQUIRE);
@@ -168,7 +35,7 @@ static inline void store_used16(struct virtio_ring *ring, uint32_t offset, uint1
 	uint16_t *at = field(ring, ring->host_used, ring->used, offset);
 
 	if (unlikely(!at))
-		break_ring(ring);
+		ring_break(ring);
 	else
 		__atomic_store_n(at, value, __ATOMIC_RELEASE);
 }
@@ -178,7 +45,7 @@ static inline void store_used32(struct virtio_ring *ring, uint32_t offset, uint3
 	uint32_t *at = field(ring, ring->host_used, ring->used, offset);
 
 	if (unlikely(!at))
-		break_ring(ring);
+		ring_break(ring);
 	else
 		__atomic_store_n(at, value, __ATOMIC_RELAXED);
 }
@@ -195,7 +62,7 @@ static inline bool read_index(struct virtio_ring *ring)
 		return false;
 	if (unlikely((uint16_t)(index - ring->published) > ring->size ||
 		    (uint16_t)(index - ring->next_available) > ring->size)) {
-		break_ring(ring);
+		ring_break(ring);
 		return false;
 	}
 	ring->seen_available = index;
@@ -204,7 +71,7 @@ static inline bool read_index(struct virtio_ring *ring)
 
 static inline bool has_available(struct virtio_ring *ring)
 {
-	if (unlikely(!usable(ring)))
+	if (unlikely(!ring_usable(ring) || ring->absent))
 		return false;
 	return ring->seen_available != ring->next_available || read_index(ring);
 }
@@ -212,6 +79,14 @@ static inline bool has_available(struct virtio_ring *ring)
 bool ring_has_available(struct virtio_ring *ring)
 {
 	return has_available(ring);
+}
+
+bool ring_look_again(struct virtio_ring *ring)
+{
+	bool waited = ring->absent;
+
+	ring->absent = false;
+	return waited;
 }
 
 /* Descriptors, in the ring or in an indirect table. */
@@ -231,13 +106,17 @@ struct descriptor {
 #define DESCRIPTOR_NEXT(rest) ((rest) >> 48)
 
 static __attribute__((noinline)) bool copy_descriptor(
-	const struct virtio_ring *ring, gpa_t gpa, struct descriptor *out)
+	struct virtio_ring *ring, gpa_t gpa, struct descriptor *out)
 {
-	return guest_memory_read(ring->memory, gpa, out, sizeof(*out)) == 0;
+	int error = guest_memory_read(ring->memory, gpa, out, sizeof(*out));
+
+	if (error == -EAGAIN)
+		ring_wait(ring);
+	return !error;
 }
 
 /* Both halves are read once: the driver may write at the same time. */
-static inline __attribute__((always_inline)) bool read_descriptor(const struct virtio_ring *ring,
+static inline __attribute__((always_inline)) bool read_descriptor(struct virtio_ring *ring,
 	const struct table *table, uint32_t index, uint64_t *gpa, uint64_t *rest)
 {
 	struct descriptor copied;
@@ -311,8 +190,11 @@ static inline bool enter_indirect(
 	table->gpa = gpa;
 	table->entries = bytes / DESCRIPTOR_BYTES;
 	table->host = host_at(ring, gpa, &room);
-	if (!table->host)
+	if (!table->host) {
+		if (guest_memory_is_ram(ring->memory, gpa))
+			ring_wait(ring);
 		return false;
+	}
 	if (room < bytes || !IS_ALIGNED(gpa, sizeof(uint64_t)))
 		table->host = NULL;
 	return true;
@@ -390,6 +272,27 @@ static inline bool walk(struct virtio_ring *ring, uint32_t index, struct virtio_
 	}
 }
 
+/* Pages of a chain that are not there begin to come, all of them at a time. */
+static __attribute__((noinline)) bool is_there(
+	struct virtio_ring *ring, const struct virtio_chain *chain)
+{
+	bool all = true;
+
+	for (unsigned int i = 0; i < (unsigned int)chain->readable + chain->writable; i++) {
+		const struct virtio_segment *segment = &chain->segments[i];
+		uint64_t room;
+
+		for (uint64_t at = 0; at < segment->bytes; at += room) {
+			if (host_at(ring, segment->gpa + at, &room))
+				continue;
+			/* What has been unplugged is no reason to wait. */
+			all &= !guest_memory_is_ram(ring->memory, segment->gpa + at);
+			room = PAGE_SIZE - ((segment->gpa + at) & PAGE_MASK);
+		}
+	}
+	return all;
+}
+
 int ring_pop(struct virtio_ring *ring, struct virtio_chain *chain)
 {
 	uint16_t head;
@@ -402,7 +305,12 @@ int ring_pop(struct virtio_ring *ring, struct virtio_chain *chain)
 		return -EINVAL;
 	chain->head = head;
 	if (unlikely(!walk(ring, head, chain)))
-		return break_ring(ring);
+		return ring->absent ? 0 : ring_break(ring);
+	if (unlikely(__atomic_load_n(&ring->memory->may_swap, __ATOMIC_RELAXED)) &&
+		!is_there(ring, chain)) {
+		ring_wait(ring);
+		return 0;
+	}
 	ring->next_available++;
 	return 1;
 }
@@ -416,7 +324,7 @@ void ring_put(struct virtio_ring *ring, uint16_t head, uint32_t written)
 {
 	uint32_t at = RING_OFFSET + USED_ELEMENT_BYTES * (ring->next_used & (ring->size - 1));
 
-	if (unlikely(!usable(ring)))
+	if (unlikely(!ring_usable(ring)))
 		return;
 	store_used32(ring, at, head);
 	store_used32(ring, at + sizeof(uint32_t), written);
@@ -425,7 +333,7 @@ void ring_put(struct virtio_ring *ring, uint16_t head, uint32_t written)
 
 void ring_publish(struct virtio_ring *ring)
 {
-	if (unlikely(!usable(ring)) || ring->published == ring->next_used)
+	if (unlikely(!ring_usable(ring)) || ring->published == ring->next_used)
 		return;
 	ring->published = ring->next_used;
 	/* Released after the elements, and after what was written to the chains' memory. */
@@ -448,7 +356,7 @@ bool ring_needs_signal(struct virtio_ring *ring)
 {
 	uint16_t before = ring->signalled, flags, event;
 
-	if (unlikely(!usable(ring)) || before == ring->next_used)
+	if (unlikely(!ring_usable(ring)) || before == ring->next_used)
 		return false;
 	ring->signalled = ring->next_used;
 	/* The index is out before the driver's wish is read; the driver does it the other way. */
@@ -462,7 +370,7 @@ bool ring_needs_signal(struct virtio_ring *ring)
 
 bool ring_want_notifications(struct virtio_ring *ring, bool wanted)
 {
-	if (unlikely(!usable(ring)))
+	if (unlikely(!ring_usable(ring)))
 		return false;
 	/* With event index an event that has passed already keeps the driver silent. */
 	if (ring->event_index && !wanted)
@@ -483,7 +391,7 @@ bool ring_want_more(struct virtio_ring *ring)
 {
 	uint16_t seen = ring->seen_available;
 
-	if (unlikely(!usable(ring)))
+	if (unlikely(!ring_usable(ring) || ring->absent))
 		return false;
 	/* The driver is past an event at what is still to be popped, and would stay silent. */
 	if (ring->event_index)
@@ -545,7 +453,7 @@ static inline __attribute__((always_inline)) uint32_t copy(struct virtio_ring *r
 	uint64_t room;
 	uint8_t *host;
 
-	if (unlikely(!usable(ring)))
+	if (unlikely(!ring_usable(ring)))
 		return 0;
 	for (; segment < end && at >= segment->bytes; segment++)
 		at -= segment->bytes;
@@ -621,7 +529,7 @@ int chain_map(struct virtio_ring *ring, const struct virtio_chain *chain, bool w
 	unsigned int count = writable ? chain->writable : chain->readable;
 	struct map map = { segments, 0, max };
 
-	if (unlikely(!usable(ring)))
+	if (unlikely(!ring_usable(ring)))
 		return -EFAULT;
 	for (unsigned int i = 0; i < count && bytes > 0; i++) {
 		uint32_t now;

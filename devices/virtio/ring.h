@@ -5,6 +5,11 @@
  * each index, address and length is read once, checked, then used; every walk is bounded. A ring
  * that breaks the rules is broken until it is reset: nothing is read from it any more.
  *
+ * Memory of a guest may be elsewhere (ept/guest_memory.h). A ring's own pages are pinned. A chain
+ * of which anything is missing is not popped, as if it were not there, and the ring stays so until
+ * ring_look_again(). What is popped is there until its handler ends; a device that uses it later
+ * holds the memory (guest_memory_hold()), pins it, or copes with what cannot be read.
+ *
  * A device never holds more chains of a ring than the ring has entries: a driver that makes more
  * available before it got some back breaks the ring.
  *
@@ -40,6 +45,9 @@ struct virtio_ring {
 	bool indirect;               /* VIRTIO_RING_F_INDIRECT_DESC was */
 	/* Where we are. */
 	bool broken;
+	bool pinned;                 /* its own pages are */
+	bool mapped;                 /* they were all there once */
+	bool absent;                 /* the next chain, or all of it, is on its way to memory */
 	uint16_t next_available;     /* free-running, as the indices in the ring are */
 	uint16_t next_used;
 	uint16_t published;          /* next_used as the driver knows it */
@@ -76,13 +84,15 @@ struct virtio_chain {
 void ring_reset(struct virtio_ring *ring);
 /*
  * The driver says that the ring is set up: 0, or -EINVAL when a part is misaligned, wraps or is not
- * RAM; the ring is broken then.
+ * RAM, or there is no memory for its pins; the ring is broken then.
  */
 int ring_enable(struct virtio_ring *ring) __must_check;
 
+/* Memory that it waits for may have come. Was it waiting? Then its device is to look into it. */
+bool ring_look_again(struct virtio_ring *ring);
 /* Is there something to pop? Also breaks a ring whose index jumped. */
 bool ring_has_available(struct virtio_ring *ring);
-/* 1: a chain; 0: there is none; -EINVAL: the ring is broken now. */
+/* 1: a chain; 0: there is none, or not all of it; -EINVAL: the ring is broken now. */
 int ring_pop(struct virtio_ring *ring, struct virtio_chain *chain) __must_check;
 /* The chain was the last popped, and cannot be served now: it will be popped again. */
 void ring_unpop(struct virtio_ring *ring);

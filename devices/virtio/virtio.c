@@ -34,6 +34,7 @@ static void begin_reset(struct virtio_device *device)
 	device->accepted = 0;
 	for (unsigned int i = 0; i < device->ring_count; i++)
 		ring_reset(&device->rings[i]);
+	vm_work_cancel(device->device.vm, &device->again);
 	virtio_pci_forget(device->pci);
 	if (device->operations->reset)
 		device->operations->reset(device);
@@ -150,10 +151,33 @@ static void power_up(struct device *base)
 	virtio_pci_reset(device->pci);
 }
 
+static void look_again(struct vm_work *work)
+{
+	struct virtio_device *device = container_of(work, struct virtio_device, again);
+
+	for (unsigned int i = 0; i < device->ring_count; i++) {
+		if (ring_look_again(&device->rings[i]))
+			virtio_notify(device, i);
+	}
+}
+
+static void memory_came(struct device *base)
+{
+	struct virtio_device *device = container_of(base, struct virtio_device, device);
+
+	for (unsigned int i = 0; i < device->ring_count; i++) {
+		if (device->rings[i].absent)
+			vm_work_queue(base->vm, &device->again);
+	}
+}
+
 static void destroy(struct device *base)
 {
 	struct virtio_device *device = container_of(base, struct virtio_device, device);
 
+	vm_work_cancel(base->vm, &device->again);
+	for (unsigned int i = 0; device->pci && i < device->ring_count; i++)
+		ring_reset(&device->rings[i]);
 	virtio_pci_destroy(device->pci);
 	device->operations->destroy(device);
 }
@@ -181,7 +205,9 @@ int virtio_add(struct vm *vm, struct pci *pci, struct virtio_device *device)
 	device->device.name = name_of(device);
 	device->device.reset = power_up;
 	device->device.destroy = destroy;
+	device->device.memory_came = memory_came;
 	device->pci = NULL;
+	vm_work_init(&device->again, look_again);
 	vm_add_device(vm, &device->device);
 	if (device->ring_count > VIRTIO_MAX_RINGS)
 		return -EINVAL;

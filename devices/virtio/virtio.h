@@ -59,6 +59,7 @@ struct virtio_device {
 	bool resetting;                      /* status reads as it was until nothing is in flight */
 	bool complained;                     /* a line in the log since power-up */
 	struct virtio_pci *pci;              /* [I] its transport */
+	struct vm_work again;                /* memory that a queue waited for may have come */
 };
 
 #define VIRTIO_MAX_RINGS 32

@@ -58,9 +58,26 @@ int guest_memory_read(struct guest_memory *asked, gpa_t gpa, void *to, uint64_t 
 {
 	require(asked == &memory && page_of(gpa) && page_of(gpa + bytes - 1));
 	if (exhausted)
-		return -EFAULT;
+		return -EAGAIN;
 	copy(gpa, to, bytes, false);
 	return 0;
+}
+
+bool guest_memory_is_ram(const struct guest_memory *asked, gpa_t gpa)
+{
+	require(asked == &memory);
+	return guest_memory_ram(&memory, gpa);
+}
+
+int guest_memory_pin(struct guest_memory *asked, gpa_t gpa, uint64_t bytes)
+{
+	require(asked == &memory && page_of(gpa) && page_of(gpa + bytes - 1));
+	return 0;
+}
+
+void guest_memory_unpin(struct guest_memory *asked, gpa_t gpa, uint64_t bytes)
+{
+	require(asked == &memory && page_of(gpa) && page_of(gpa + bytes - 1));
 }
 
 static void make_memory(void)

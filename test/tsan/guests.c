@@ -499,6 +499,23 @@ void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t access, 
 	return NULL;
 }
 
+bool guest_memory_is_ram(const struct guest_memory *memory, gpa_t gpa)
+{
+	(void)memory, (void)gpa;
+	return false;
+}
+
+int guest_memory_pin(struct guest_memory *memory, gpa_t gpa, uint64_t bytes)
+{
+	(void)memory, (void)gpa, (void)bytes;
+	return -ENOMEM;
+}
+
+void guest_memory_unpin(struct guest_memory *memory, gpa_t gpa, uint64_t bytes)
+{
+	(void)memory, (void)gpa, (void)bytes;
+}
+
 uint32_t mitigation_generation;
 
 void mitigation_follow(struct cpu *cpu)

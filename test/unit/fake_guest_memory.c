@@ -112,7 +112,7 @@ int guest_memory_read(struct guest_memory *memory, gpa_t gpa, void *to, uint64_t
 		void *from = guest_memory_ptr(memory, gpa, S2_READ, &here);
 
 		if (!from)
-			return -EFAULT;
+			return guest_memory_is_ram(memory, gpa) ? -EAGAIN : -EFAULT;
 		here = MIN(here, bytes);
 		memcpy(to, from, here);
 		gpa += here;
@@ -137,4 +137,16 @@ int guest_memory_write(struct guest_memory *memory, gpa_t gpa, const void *from,
 		bytes -= here;
 	}
 	return 0;
+}
+
+/* Nothing is taken from this guest. */
+int guest_memory_pin(struct guest_memory *memory, gpa_t gpa, uint64_t bytes)
+{
+	(void)memory, (void)gpa, (void)bytes;
+	return 0;
+}
+
+void guest_memory_unpin(struct guest_memory *memory, gpa_t gpa, uint64_t bytes)
+{
+	(void)memory, (void)gpa, (void)bytes;
 }

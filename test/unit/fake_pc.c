@@ -50,7 +50,7 @@ void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t access, 
 	pc.ram_walks++;
 	if (bytes)
 		*bytes = PAGE_SIZE - (gpa & PAGE_MASK);
-	return pc.ram_gone || gpa >= FAKE_PC_RAM_BYTES ? NULL : pc.ram + gpa;
+	return pc.ram_gone || pc.ram_away || gpa >= FAKE_PC_RAM_BYTES ? NULL : pc.ram + gpa;
 }
 
 static bool in_ram(gpa_t gpa, uint64_t bytes)
@@ -58,11 +58,48 @@ static bool in_ram(gpa_t gpa, uint64_t bytes)
 	return !pc.ram_gone && gpa < FAKE_PC_RAM_BYTES && bytes <= FAKE_PC_RAM_BYTES - gpa;
 }
 
+bool guest_memory_is_ram(const struct guest_memory *memory, gpa_t gpa)
+{
+	(void)memory;
+	return in_ram(gpa, 1);
+}
+
+int guest_memory_pin(struct guest_memory *memory, gpa_t gpa, uint64_t bytes)
+{
+	(void)memory;
+	pc.pins += (unsigned int)((gpa + bytes - 1) / PAGE_SIZE - gpa / PAGE_SIZE + 1);
+	return 0;
+}
+
+void guest_memory_unpin(struct guest_memory *memory, gpa_t gpa, uint64_t bytes)
+{
+	(void)memory;
+	pc.pins -= (unsigned int)((gpa + bytes - 1) / PAGE_SIZE - gpa / PAGE_SIZE + 1);
+}
+
+/* Nobody puts anything off here. */
+void vm_work_init(struct vm_work *work, void (*run)(struct vm_work *work))
+{
+	work->run = run;
+}
+
+void vm_work_queue(struct vm *vm, struct vm_work *work)
+{
+	(void)vm, (void)work;
+}
+
+void vm_work_cancel(struct vm *vm, struct vm_work *work)
+{
+	(void)vm, (void)work;
+}
+
 int guest_memory_read(struct guest_memory *memory, gpa_t gpa, void *to, uint64_t bytes)
 {
 	(void)memory;
 	if (!in_ram(gpa, bytes))
 		return -EFAULT;
+	if (pc.ram_away)
+		return -EAGAIN;
 	memcpy(to, pc.ram + gpa, bytes);
 	return 0;
 }
@@ -72,6 +109,8 @@ int guest_memory_write(struct guest_memory *memory, gpa_t gpa, const void *from,
 	(void)memory;
 	if (!in_ram(gpa, bytes))
 		return -EFAULT;
+	if (pc.ram_away)
+		return -EAGAIN;
 	memcpy(pc.ram + gpa, from, bytes);
 	return 0;
 }

@@ -22,6 +22,8 @@ struct fake_pc {
 	uint8_t hardware_tpr[FAKE_PC_VCPUS]; /* what CR8 writes have made of it */
 	uint8_t ram[FAKE_PC_RAM_BYTES] __aligned(4096); /* from address 0 */
 	bool ram_gone;                       /* guest_memory_ptr() finds nothing */
+	bool ram_away;                       /* it is RAM, and cannot be had now */
+	unsigned int pins;                   /* pages that are pinned */
 	unsigned int ram_walks;              /* calls of it */
 	unsigned int log_lines;
 	unsigned int nmis[FAKE_PC_VCPUS];

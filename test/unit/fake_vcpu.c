@@ -181,7 +181,8 @@ bool guest_memory_is_ram(const struct guest_memory *memory, gpa_t gpa)
 void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t access, uint64_t *bytes)
 {
 	(void)access;
-	if (fake.ram_exhausted || !guest_memory_is_ram(memory, gpa))
+	if (fake.ram_exhausted || !guest_memory_is_ram(memory, gpa) ||
+		(fake.ram_away && (gpa & ~(gpa_t)PAGE_MASK) == fake.ram_away))
 		return NULL;
 	if (bytes)
 		*bytes = PAGE_SIZE - (gpa & PAGE_MASK);

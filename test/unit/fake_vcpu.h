@@ -31,6 +31,7 @@ struct fake {
 	uint64_t rsp;              /* likewise */
 	uint8_t *ram;              /* FAKE_RAM_BYTES; the device's part of it is its memory */
 	bool ram_exhausted;        /* guest_memory_ptr() finds nothing */
+	gpa_t ram_away;            /* nor this page of RAM; 0: none */
 
 	struct fake_access device[FAKE_LOG]; /* accesses to the device and to nothing */
 	unsigned int device_count;

@@ -835,15 +835,143 @@ static void test_stack_order(void **state)
 	assert_memory_equal(fake.ram + 0x1fff8, "\x03\x00\x01\0\0\0\0\0", 8);
 }
 
-/* Memory that the host cannot give ends this VM alone. */
+/* Memory that the host cannot give now is waited for. */
 static void test_exhausted(void **state)
 {
 	(void)state;
 	START(64, "\x8b\x00");
 	fake.ram_exhausted = true;
-	assert_int_equal(go(), ACTION_STOP);
-	assert_int_equal(fake.stops, 1);
+	assert_int_equal(go(), ACTION_WAIT);
+	assert_int_equal(fake.stops, 0);
 	assert_int_equal(fake.exceptions, 0);
+}
+
+/* Two places in RAM whose second pages begin soon, one on the stack, and the device. */
+#define AWAY_FROM 0x30ffeULL
+#define AWAY_TO 0x70ffeULL
+#define AWAY_STACK 0x80004ULL
+
+static const struct {
+	const char *code;
+	unsigned int bytes;
+	bool port;
+	uint64_t rsi, rdi, rcx;
+} restarted[] = {
+	{ "\xa5", 1, false, AWAY_FROM, AWAY_TO, 0 },             /* movsd */
+	{ "\xa5", 1, false, DEVICE, AWAY_TO, 0 },
+	{ "\xa5", 1, false, AWAY_FROM, DEVICE, 0 },
+	{ "\xf3\xa5", 2, false, DEVICE, AWAY_TO - 8, 4 },        /* rep movsd */
+	{ "\xf3\xa5", 2, false, AWAY_FROM - 8, DEVICE, 4 },
+	{ "\xa7", 1, false, DEVICE, AWAY_TO, 0 },                /* cmpsd */
+	{ "\xf3\xa7", 2, false, AWAY_FROM - 8, DEVICE, 4 },
+	{ "\xab", 1, false, 0, AWAY_TO, 0 },                     /* stosd */
+	{ "\xf3\xab", 2, false, 0, AWAY_TO - 8, 4 },
+	{ "\x6d", 1, true, 0, AWAY_TO, 0 },                      /* insd */
+	{ "\xf3\x6d", 2, true, 0, AWAY_TO - 8, 4 },
+	{ "\x6f", 1, true, AWAY_FROM, 0, 0 },                    /* outsd */
+	{ "\xff\x36", 2, false, DEVICE, 0, 0 },                  /* push [rsi] */
+	{ "\xff\x36", 2, false, AWAY_FROM, 0, 0 },
+	{ "\x8f\x06", 2, false, DEVICE, 0, 0 },                  /* pop [rsi] */
+	{ "\x8f\x06", 2, false, AWAY_FROM, 0, 0 },
+	{ "\xff\x16", 2, false, AWAY_FROM, 0, 0 },               /* call [rsi] */
+	{ "\x01\x06", 2, false, AWAY_FROM, 0, 0 },               /* add [rsi], eax */
+	{ "\x87\x06", 2, false, AWAY_FROM, 0, 0 },               /* xchg */
+	{ "\x0f\xb1\x06", 3, false, AWAY_FROM, 0, 0 },           /* cmpxchg */
+	{ "\x0f\xc1\x06", 3, false, AWAY_FROM, 0, 0 },           /* xadd */
+	{ "\x0f\xc7\x0e", 3, false, AWAY_FROM, 0, 0 },           /* cmpxchg8b */
+	{ "\x0f\xab\x06", 3, false, AWAY_FROM, 0, 0 },           /* bts */
+	{ "\xd1\x06", 2, false, AWAY_FROM, 0, 0 },               /* rol */
+	{ "\xf7\x1e", 2, false, AWAY_FROM, 0, 0 },               /* neg */
+	{ "\x0f\x11\x06", 3, false, AWAY_FROM, 0, 0 },           /* movups [rsi], xmm0 */
+	{ "\x0f\x10\x06", 3, false, AWAY_FROM, 0, 0 },           /* movups xmm0, [rsi] */
+};
+
+/* What an instruction may change. */
+struct outcome {
+	uint64_t gprs[16], rip, rflags, rsp;
+	unsigned int device_count, port_count;
+	struct fake_access device[FAKE_LOG], ports[FAKE_LOG];
+	uint8_t memory[0x90000];
+};
+
+static void begin_restarted(unsigned int which)
+{
+	start(64, restarted[which].code, restarted[which].bytes);
+	for (unsigned int i = 0; i < 0x60000; i++)
+		fake.ram[0x28000 + i] = (uint8_t)(i * 7 + (i >> 8));
+	memcpy(fake.ram + AWAY_FROM, "\x34\x12\0\0\0\0\0\0", 8); /* a good place to call */
+	memcpy(fake.ram + DEVICE, "\x35\x12\0\0\0\0\0\0", 8);
+	fake.port_value = 0x11223344;
+	fake.rsp = AWAY_STACK;
+	gpr()[GPR_RSI] = restarted[which].rsi;
+	gpr()[GPR_RDI] = restarted[which].rdi;
+	gpr()[GPR_RCX] = restarted[which].rcx;
+	gpr()[GPR_RAX] = 0x18;
+	gpr()[GPR_RDX] = 0x200;
+	if (restarted[which].port) {
+		fake.vcpu.exit.kind = EXIT_PORT_STRING;
+		fake.vcpu.exit.u.port.port = 0x200;
+	}
+}
+
+static void take_outcome(struct outcome *outcome)
+{
+	memcpy(outcome->gprs, gpr(), sizeof(outcome->gprs));
+	outcome->gprs[GPR_RSP] = 0;
+	outcome->rip = fake.truth.rip;
+	outcome->rflags = fake.truth.rflags;
+	outcome->rsp = fake.rsp;
+	outcome->device_count += fake.device_count;
+	outcome->port_count += fake.port_count;
+	memcpy(outcome->memory, fake.ram, sizeof(outcome->memory));
+}
+
+/*
+ * Each page away in turn, and come before the second attempt: what was read from a device or a port is read once, what
+ * was written is written once, and all is as it would have been.
+ */
+static void test_restarts(void **state)
+{
+	static const gpa_t pages[] = { 0x30000, 0x31000, 0x70000, 0x71000, 0x7f000, 0x80000, CODE & ~0xfffULL,
+		FAKE_TABLES, FAKE_TABLES + 3 * PAGE_SIZE };
+	static struct outcome once, twice;
+	unsigned int waits = 0;
+
+	(void)state;
+	for (unsigned int which = 0; which < ARRAY_SIZE(restarted); which++) {
+		begin_restarted(which);
+		memset(&once, 0, sizeof(once));
+		if (go() != ACTION_ADVANCE)
+			fail_msg("instruction %u is not done", which);
+		take_outcome(&once);
+		for (unsigned int page = 0; page < ARRAY_SIZE(pages); page++) {
+			enum exit_action action;
+
+			begin_restarted(which);
+			memset(&twice, 0, sizeof(twice));
+			fake.ram_away = pages[page];
+			action = go();
+			fake.ram_away = 0;
+			if (action == ACTION_WAIT) {
+				waits++;
+				take_outcome(&twice);
+				if (twice.rip != CODE || twice.rsp != AWAY_STACK)
+					fail_msg("instruction %u has moved on though 0x%llx is away", which,
+						(unsigned long long)pages[page]);
+				action = go();
+			}
+			if (action != ACTION_ADVANCE)
+				fail_msg("instruction %u is not done after 0x%llx has come", which,
+					(unsigned long long)pages[page]);
+			take_outcome(&twice);
+			if (memcmp(&once, &twice, sizeof(once)))
+				fail_msg("instruction %u differs when 0x%llx was away: %u device accesses, not %u",
+					which, (unsigned long long)pages[page], twice.device_count,
+					once.device_count);
+		}
+	}
+	/* Each waits for its code and two tables at least. */
+	assert_true(waits > ARRAY_SIZE(restarted) * 4);
 }
 
 int main(void)
@@ -876,6 +1004,7 @@ int main(void)
 		cmocka_unit_test(test_segment_moves),
 		cmocka_unit_test(test_stack_order),
 		cmocka_unit_test(test_exhausted),
+		cmocka_unit_test(test_restarts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,9 @@
 /*
  * Pages of several guests are mapped, written, taken, shared, kept, given up and merged at random, over the real frame
  * allocator, beside a model that knows what each page must contain. Readers hold pointers over the operations of
- * others, as CPUs do: what they point to must not go to anybody else before their grace period is over.
+ * others, as CPUs do: what they point to must not go to anybody else before their grace period is over. A disk that
+ * writes and reads later, in any order, and fails at times, is between some pages and where they are kept; and who pins
+ * pages finds them there.
  *
  * An argument is the number of operations; the environment's BALLAST_SEED makes another run.
  */
@@ -28,6 +30,9 @@
 #define BATCH 64
 #define READERS 4
 #define KEPT 4096
+#define WRITES 24 /* pages on their way to the disk */
+#define READS 6    /* on their way back; fewer than are wanted at a time */
+#define PINS 8
 #define CONTENTS 24 /* so few that pages are often equal; 0 is zeroes */
 
 static const struct s2_format format = {
@@ -40,6 +45,18 @@ struct guest {
 	gpa_t batch[BATCH];
 	unsigned int batched;
 	bool sealed;
+	unsigned int writing; /* no page is taken meanwhile, nor is any of the batch decided on twice */
+	struct { gpa_t gpa; bool touched; } pins[PINS];
+	unsigned int pinned;
+};
+
+/* A page that stays leaving while it is written, and what the disk has got of it. */
+struct write {
+	struct guest *guest; /* NULL: none, or its guest has ended */
+	bool used;
+	gpa_t gpa;
+	unsigned int handle;
+	uint8_t content;
 };
 
 /* Somebody in the middle of a handler. */
@@ -56,7 +73,12 @@ static hpa_t shared[CONTENTS]; /* a frame of this content that the table holds; 
 static struct { bool used; uint8_t content; } kept[KEPT];
 static unsigned int kept_count;
 static uint64_t state = 1, operations = 300000;
-static struct { uint64_t shared, zero, kept, rescued, merged, breaks, fetched, waits; } seen;
+static struct write writes[WRITES];
+static struct { bool used, here, forgotten; unsigned int handle; } reads[READS];
+static struct {
+	uint64_t shared, zero, kept, rescued, merged, breaks, fetched, waits;
+	uint64_t written, too_late, refused, read, forgotten;
+} seen;
 
 void panic(const char *text, ...)
 {
@@ -121,11 +143,58 @@ static void holds(const void *page, uint8_t content)
 		fail_msg("a page contains %u, not %u", bytes[0] / 7, content);
 }
 
+/* From the disk: begun by the first who asks, there for one who asks after it has come. */
+static int read_back(uint64_t handle)
+{
+	int free = -1;
+
+	for (int i = 0; i < READS; i++) {
+		if (!reads[i].used)
+			free = i;
+		else if (reads[i].handle == handle && !reads[i].here)
+			return -EAGAIN;
+		else if (reads[i].handle == handle) {
+			reads[i].used = false;
+			seen.read++;
+			return 0;
+		}
+	}
+	if (free >= 0) {
+		reads[free].used = true;
+		reads[free].here = reads[free].forgotten = false;
+		reads[free].handle = (unsigned int)handle;
+	}
+	return -EAGAIN;
+}
+
+static void drop(unsigned int handle)
+{
+	assert_true(kept[handle].used);
+	kept[handle].used = false;
+	kept_count--;
+}
+
+static void disk_reads(void)
+{
+	unsigned int i = below(READS);
+
+	if (!reads[i].used)
+		return;
+	/* What came and is not fetched for long goes again, so that others have room. */
+	if (reads[i].here || reads[i].forgotten) {
+		if (reads[i].forgotten)
+			drop(reads[i].handle);
+		reads[i].used = false;
+	} else {
+		reads[i].here = true;
+	}
+}
+
 static int fetch(struct guest_memory *memory, gpa_t gpa, enum page_keep keep, uint64_t handle, void *page)
 {
 	(void)memory, (void)gpa;
 	assert_true(kept[handle].used);
-	if (keep == PAGE_SWAPPED && below(3) == 0)
+	if (keep == PAGE_SWAPPED && read_back(handle))
 		return -EAGAIN;
 	fill(page, kept[handle].content);
 	seen.fetched++;
@@ -134,10 +203,19 @@ static int fetch(struct guest_memory *memory, gpa_t gpa, enum page_keep keep, ui
 
 static void forget(enum page_keep keep, uint64_t handle)
 {
-	(void)keep;
-	assert_true(kept[handle].used);
-	kept[handle].used = false;
-	kept_count--;
+	for (unsigned int i = 0; keep == PAGE_SWAPPED && i < READS; i++) {
+		if (!reads[i].used || reads[i].handle != handle)
+			continue;
+		if (reads[i].here) {
+			reads[i].used = false;
+			break;
+		}
+		assert_false(reads[i].forgotten);
+		reads[i].forgotten = true;
+		seen.forgotten++;
+		return;
+	}
+	drop((unsigned int)handle);
 }
 
 static void needed(struct guest_memory *memory)
@@ -150,7 +228,7 @@ static const struct memory_keeper keeper = { .fetch = fetch, .forget = forget, .
 static void begin_guest(struct guest *guest)
 {
 	memset(guest->expected, 0, sizeof(guest->expected));
-	guest->batched = 0;
+	guest->batched = guest->writing = guest->pinned = 0;
 	guest->sealed = false;
 	if (guest_memory_init(&guest->memory, &format))
 		fail_msg("no memory for a guest");
@@ -247,13 +325,31 @@ static bool is_filled(const void *page, uint8_t content)
 struct deciding {
 	struct guest *guest;
 	uint8_t content;
+	bool stays;
 };
+
+/* KEPT: there is none. */
+static unsigned int take_handle(uint8_t content)
+{
+	unsigned int handle;
+
+	if (kept_count == KEPT)
+		return KEPT;
+	for (handle = below(KEPT); kept[handle].used;)
+		handle = (handle + 1) % KEPT;
+	kept[handle].used = true;
+	kept[handle].content = content;
+	kept_count++;
+	return handle;
+}
 
 static struct page_fate decide(const void *page, hpa_t frame, void *arg)
 {
-	const struct deciding *deciding = arg;
+	struct deciding *deciding = arg;
 	uint8_t content = deciding->content;
 	unsigned int handle;
+
+	deciding->stays = false;
 
 	assert_true(is_filled(page, content));
 	if (below(8) == 0)
@@ -271,19 +367,102 @@ static struct page_fate decide(const void *page, hpa_t frame, void *arg)
 		frame_hold(shared[content]);
 		return (struct page_fate){ .fate = FATE_SHARED, .shared = shared[content] };
 	}
-	for (handle = below(KEPT); kept[handle].used; handle = (handle + 1) % KEPT)
-		if (kept_count == KEPT)
-			return (struct page_fate){ .fate = FATE_BACK };
-	kept[handle].used = true;
-	kept[handle].content = content;
-	kept_count++;
+	deciding->stays = below(2);
+	if (deciding->stays)
+		return (struct page_fate){ .fate = FATE_STAY };
+	handle = take_handle(content);
+	if (handle == KEPT)
+		return (struct page_fate){ .fate = FATE_BACK };
 	seen.kept++;
-	return (struct page_fate){
-		.fate = FATE_KEPT, .keep = below(2) ? PAGE_COMPRESSED : PAGE_SWAPPED, .handle = handle };
+	return (struct page_fate){ .fate = FATE_KEPT, .keep = PAGE_COMPRESSED, .handle = handle };
+}
+
+static struct page_fate written(const void *page, hpa_t frame, void *arg)
+{
+	const struct write *write = arg;
+
+	(void)frame;
+	assert_true(is_filled(page, write->content));
+	if (write->handle == KEPT)
+		return (struct page_fate){ .fate = FATE_BACK };
+	return (struct page_fate){ .fate = FATE_KEPT, .keep = PAGE_SWAPPED, .handle = write->handle };
+}
+
+static struct page_fate back(const void *page, hpa_t frame, void *arg)
+{
+	(void)page, (void)frame, (void)arg;
+	return (struct page_fate){ .fate = FATE_BACK };
+}
+
+/* A page that is leaving begins to be written; its bytes are read some time before the end. */
+static void write_begins(struct guest *guest, gpa_t gpa, uint8_t content)
+{
+	for (unsigned int i = 0; i < WRITES; i++) {
+		if (writes[i].used)
+			continue;
+		writes[i] = (struct write){ guest, true, gpa, take_handle(content), content };
+		guest->writing++;
+		return;
+	}
+	guest_memory_decide(&guest->memory, gpa, back, NULL);
+}
+
+/* One of them ends, or fails. */
+static void disk_writes(void)
+{
+	struct write *write = &writes[below(WRITES)];
+
+	if (!write->used)
+		return;
+	write->used = false;
+	if (write->guest)
+		write->guest->writing--;
+	if (write->handle != KEPT && below(8) == 0) {
+		drop(write->handle);
+		write->handle = KEPT;
+	}
+	if (write->guest && guest_memory_decide(&write->guest->memory, write->gpa, written, write)) {
+		seen.written += write->handle != KEPT;
+		return;
+	}
+	/* It was touched or given up meanwhile. */
+	seen.too_late += write->guest != NULL;
+	if (write->handle != KEPT)
+		drop(write->handle);
+}
+
+/* Who has pinned a page and touched it once finds it there whenever he likes, and nobody takes it. */
+static void guest_pins(struct guest *guest)
+{
+	unsigned int which = below(PINS);
+	gpa_t gpa = gpa_of(below(GUEST_PAGES));
+
+	if (which >= guest->pinned) {
+		if (guest->pinned == PINS)
+			return;
+		which = guest->pinned++;
+		guest->pins[which].gpa = gpa;
+		guest->pins[which].touched = false;
+		assert_int_equal(guest_memory_pin(&guest->memory, gpa, 1), 0);
+	} else if (below(16) == 0) {
+		guest_memory_unpin(&guest->memory, guest->pins[which].gpa, 1);
+		guest->pins[which] = guest->pins[--guest->pinned];
+		return;
+	}
+	gpa = guest->pins[which].gpa;
+	assert_int_equal(guest_memory_take(&guest->memory, gpa) == 0, false);
+	if (guest->pins[which].touched &&
+		guest_memory_state(&guest->memory, gpa, NULL) != PAGE_STATE_UNTOUCHED)
+		assert_int_equal(guest_memory_state(&guest->memory, gpa, NULL), PAGE_STATE_PRIVATE);
+	if (guest_memory_ptr(&guest->memory, gpa, S2_WRITE, NULL))
+		guest->pins[which].touched = true;
+	seen.refused++;
 }
 
 static void reclaim_steps(struct guest *guest)
 {
+	if (guest->writing)
+		return;
 	if (!guest->sealed) {
 		gpa_t gpa = gpa_of(below(GUEST_PAGES));
 
@@ -296,10 +475,12 @@ static void reclaim_steps(struct guest *guest)
 	if (!guest_memory_settle(&guest->memory))
 		return;
 	for (unsigned int i = 0; i < guest->batched; i++) {
-		struct deciding deciding = { guest, guest->expected[page_of(guest->batch[i])] };
+		struct deciding deciding = { guest, guest->expected[page_of(guest->batch[i])], false };
 
 		if (!guest_memory_decide(&guest->memory, guest->batch[i], decide, &deciding))
 			seen.rescued++;
+		else if (deciding.stays)
+			write_begins(guest, guest->batch[i], deciding.content);
 	}
 	guest->batched = 0;
 	guest->sealed = false;
@@ -340,6 +521,10 @@ static void guest_ends(unsigned int which)
 	struct guest *guest = &guests[which];
 
 	readers_of(which);
+	for (unsigned int i = 0; i < WRITES; i++)
+		if (writes[i].guest == guest)
+			writes[i].guest = NULL;
+	guest->writing = 0;
 	if (below(2)) {
 		guest_memory_destroy(&guest->memory);
 		begin_guest(guest);
@@ -384,6 +569,12 @@ static void operate(void)
 		guest_reads(guest, page);
 	else if (what < 600)
 		reader_steps(below(READERS));
+	else if (what < 630)
+		disk_writes();
+	else if (what < 660)
+		disk_reads();
+	else if (what < 680)
+		guest_pins(guest);
 	else if (what < 960)
 		reclaim_steps(guest);
 	else if (what < 970)
@@ -430,18 +621,26 @@ static void pages_come_and_go(void **unused)
 	}
 	check_all();
 	printf("%llu operations: %llu pages shared, %llu zero, %llu kept, %llu fetched, %llu rescued, %llu merged, "
-	       "%llu breaks, %llu waits\n", (unsigned long long)operations, (unsigned long long)seen.shared,
+	       "%llu breaks, %llu waits; %llu written, %llu too late, %llu read, %llu forgotten, %llu pins\n",
+		(unsigned long long)operations, (unsigned long long)seen.shared,
 		(unsigned long long)seen.zero, (unsigned long long)seen.kept, (unsigned long long)seen.fetched,
 		(unsigned long long)seen.rescued, (unsigned long long)seen.merged, (unsigned long long)seen.breaks,
-		(unsigned long long)seen.waits);
+		(unsigned long long)seen.waits, (unsigned long long)seen.written, (unsigned long long)seen.too_late,
+		(unsigned long long)seen.read, (unsigned long long)seen.forgotten, (unsigned long long)seen.refused);
+	if (!seen.written || !seen.too_late || !seen.read || !seen.forgotten || !seen.refused)
+		fail_msg("something never happened on the disk");
 	if (!seen.shared || !seen.zero || !seen.kept || !seen.fetched || !seen.rescued || !seen.breaks || !seen.waits)
 		fail_msg("something never happened");
 	memset(readers, 0, sizeof(readers));
+	for (unsigned int i = 0; i < 1000 * WRITES; i++)
+		disk_writes();
 	for (unsigned int i = 0; i < GUESTS; i++)
 		guest_memory_destroy(&guests[i].memory);
 	for (unsigned int i = 0; i < CONTENTS; i++)
 		if (shared[i])
 			frame_drop(shared[i]);
+	for (unsigned int i = 0; i < 1000 * READS; i++)
+		disk_reads();
 	assert_int_equal(kept_count, 0);
 	frame_get_stats(&after);
 	assert_int_equal(after.frames[FRAME_GUEST], before.frames[FRAME_GUEST]);

@@ -436,12 +436,57 @@ static void indirect_tables_that_break(void **state)
 		fake_driver_describe_at(&driver, TABLE, i, DATA, 0, NEXT, i + 1);
 	fake_driver_describe(&driver, 0, TABLE, 16000, INDIRECT, 0);
 	assert_breaks();
-	/* Memory for the table cannot be had. */
+}
+
+/* It is as if there were none, until somebody has a reason to look again. */
+static void indirect_table_that_comes_later(void **state)
+{
+	(void)state;
+	ring.indirect = true;
 	fake_driver_describe(&driver, 0, HIGH + MIB(2), 32, INDIRECT, 0);
 	fake_driver_offer(&driver, 0);
 	fake_frames_until_failure = 0;
-	assert_int_equal(ring_pop(&ring, &chain), -EINVAL);
-	assert_broken();
+	assert_int_equal(ring_pop(&ring, &chain), 0);
+	assert_true(memory.devices_wait);
+	assert_false(ring_has_available(&ring));
+	assert_false(ring_want_notifications(&ring, true));
+	assert_int_equal(ring_pop(&ring, &chain), 0);
+	assert_true(ring_look_again(&ring));
+	assert_int_equal(ring_pop(&ring, &chain), 0);
+	fake_frames_until_failure = -1;
+	assert_int_equal(ring_pop(&ring, &chain), 0);
+	assert_true(ring_look_again(&ring));
+	assert_false(ring_look_again(&ring));
+	fake_driver_describe_at(&driver, HIGH + MIB(2), 0, DATA, 8, 0, 0);
+	assert_int_equal(ring_pop(&ring, &chain), 1);
+	assert_int_equal(ring_pop(&ring, &chain), 0);
+	assert_false(ring.absent);
+}
+
+/* Where memory may be elsewhere, a chain is popped when all of it is there, and not before. */
+static void chain_that_comes_later(void **state)
+{
+	(void)state;
+	memory.may_swap = true;
+	fake_driver_describe(&driver, 0, DATA, 16, NEXT, 1);
+	fake_driver_describe(&driver, 1, HIGH + MIB(2) - 8, 16, WRITE, 0);
+	fake_driver_describe(&driver, 2, DATA, 16, WRITE, 0);
+	fake_driver_offer(&driver, 2);
+	fake_driver_offer(&driver, 0);
+	assert_pops(0, 1);
+	fake_frames_until_failure = 0;
+	assert_int_equal(ring_pop(&ring, &chain), 0);
+	assert_true(ring.absent);
+	/* What was popped before can be given back. */
+	ring_push(&ring, 2, 16);
+	assert_int_equal(fake_driver_used_index(&driver), 1);
+	assert_false(ring_want_more(&ring));
+	fake_frames_until_failure = -1;
+	assert_true(ring_look_again(&ring));
+	assert_pops(1, 1);
+	assert_int_equal(ring_pop(&ring, &chain), 0);
+	assert_false(ring.absent);
+	memory.may_swap = false;
 }
 
 static void rings_in_bad_places(void **state)
@@ -494,8 +539,22 @@ static void rings_in_bad_places(void **state)
 	/* Its memory cannot be had. */
 	set_up(8, HIGH, AVAILABLE, USED);
 	fake_frames_until_failure = 0;
-	assert_int_equal(ring_enable(&ring), -EINVAL);
-	assert_true(ring.broken);
+	assert_int_equal(ring_enable(&ring), 0);
+	assert_true(ring.absent);
+	assert_int_equal(ring_pop(&ring, &chain), 0);
+	assert_true(ring_look_again(&ring));
+	assert_int_equal(ring_pop(&ring, &chain), 0);
+	assert_true(ring_look_again(&ring));
+	assert_false(ring_has_available(&ring));
+	fake_frames_until_failure = -1;
+	assert_true(ring_look_again(&ring));
+	assert_int_equal(ring_pop(&ring, &chain), 0);
+	assert_true(ring.mapped);
+	assert_false(ring.absent || ring.broken);
+	/* Its pages are not taken from the guest, until it is reset. */
+	assert_true(memory.pins.count >= 3);
+	ring_reset(&ring);
+	assert_int_equal(memory.pins.count, 0);
 }
 
 static void signals_by_flag(void **state)
@@ -731,8 +790,8 @@ static void pieces_go(void **state)
 		if (round == 2)
 			ring_push(&ring, 0, 0);
 		else
-			assert_int_equal(ring_pop(&ring, &chain), -EINVAL);
-		assert_true(ring.broken);
+			assert_int_equal(ring_pop(&ring, &chain), round ? -EINVAL : 0);
+		assert_true(round ? ring.broken : ring.absent);
 		frame_free(old.hpa, 0);
 	}
 }
@@ -753,6 +812,8 @@ int main(void)
 		TEST(what_is_read_comes_first),
 		TEST(indirect_tables),
 		TEST(indirect_tables_that_break),
+		TEST(indirect_table_that_comes_later),
+		TEST(chain_that_comes_later),
 		TEST(rings_in_bad_places),
 		TEST(signals_by_flag),
 		TEST(signals_by_event),
