@@ -2,6 +2,7 @@
 /* Watching, looking, taking and deciding, for one VM; see balloon/cycle.h. */
 #include "balloon/cycle.h"
 
+#include "balloon/pager.h"
 #include "balloon/share.h"
 #include "balloon/store.h"
 #include "ept/guest_reclaim.h"
@@ -26,7 +27,9 @@ void cycle_reset(struct vm_economy *economy)
 	economy->period_ns = 0;
 	economy->watched = economy->period_sealed = false;
 	economy->stage = CYCLE_SCAN;
+	pager_cancel(&economy->vm->memory);
 	economy->batched = economy->decided = 0;
+	economy->swapping = economy->sent = economy->writing = 0;
 	economy->region = 0;
 	economy->at = 0;
 	economy->estimate = (struct estimate){0};
@@ -213,11 +216,14 @@ static struct page_fate compress(const void *page)
 struct question {
 	const struct vm_economy *economy;
 	gpa_t gpa;
+	bool swap;  /* what does not go elsewhere goes to the disk */
+	bool stays; /* and so does this page */
 };
 
 static struct page_fate decide(const void *page, hpa_t frame, void *arg)
 {
-	const struct question *question = arg;
+	struct question *question = arg;
+	struct page_fate fate = { .fate = FATE_BACK };
 	const struct vm_economy *economy = question->economy;
 	uint64_t hash;
 	hpa_t shared = HPA_NONE;
@@ -230,24 +236,65 @@ static struct page_fate decide(const void *page, hpa_t frame, void *arg)
 	if (shared != HPA_NONE)
 		return (struct page_fate){ .fate = FATE_SHARED, .shared = shared };
 	if (economy->pressed)
-		return compress(page);
-	return (struct page_fate){ .fate = FATE_BACK };
+		fate = compress(page);
+	if (fate.fate == FATE_BACK && question->swap)
+		fate.fate = FATE_STAY;
+	question->stays = fate.fate == FATE_STAY;
+	return fate;
 }
 
-static void decide_some(struct vm_economy *economy)
+static bool may_swap(
+	const struct vm_economy *economy, unsigned int permits, uint64_t wanted_pages)
+{
+	return economy->swaps && (permits & POLICY_MAY_SWAP) && economy->swapping < wanted_pages;
+}
+
+static void decide_some(struct vm_economy *economy, unsigned int permits, uint64_t wanted_pages)
 {
 	unsigned int end = MIN(economy->decided + DECIDE_PAGES, economy->batched);
 
 	for (; economy->decided < end; economy->decided++) {
-		struct question question = { economy, economy->batch[economy->decided] };
+		struct question question = { economy, economy->batch[economy->decided],
+			may_swap(economy, permits, wanted_pages), false };
 
 		/* One that was rescued is none any more. */
 		guest_memory_decide(&economy->vm->memory, question.gpa, decide, &question);
+		if (question.stays)
+			economy->batch[economy->swapping++] = question.gpa;
 	}
 	if (economy->decided == economy->batched) {
-		economy->batched = economy->decided = 0;
-		economy->stage = CYCLE_SCAN;
+		economy->stage = economy->swapping ? CYCLE_SWAP : CYCLE_SCAN;
+		economy->batched = economy->decided = economy->sent = 0;
 	}
+}
+
+/* ---- to the disk ---- */
+
+/* No more is needed than has been sent. */
+static void keep_rest(struct vm_economy *economy)
+{
+	for (; economy->sent < economy->swapping; economy->sent++)
+		guest_memory_decide(&economy->vm->memory, economy->batch[economy->sent], put_back,
+			NULL);
+}
+
+/* Nothing else is taken meanwhile: see balloon/pager.h. */
+static void swap_some(struct vm_economy *economy, unsigned int permits, uint64_t wanted_pages)
+{
+	if (!(permits & POLICY_MAY_SWAP) || !wanted_pages)
+		keep_rest(economy);
+	while (economy->sent < economy->swapping) {
+		unsigned int count = MIN(economy->swapping - economy->sent, SWAP_BATCH_PAGES);
+
+		if (pager_out(&economy->vm->memory, economy->batch + economy->sent, count,
+			    &economy->writing) == -EBUSY)
+			return;
+		economy->sent += count;
+	}
+	if (economy->writing)
+		return;
+	economy->swapping = economy->sent = 0;
+	economy->stage = CYCLE_SCAN;
 }
 
 /* ---- the steps ---- */
@@ -283,6 +330,15 @@ static void seal(struct vm_economy *economy)
 		economy->stage = CYCLE_SEALED;
 }
 
+static void begin_region(struct vm_economy *economy, unsigned int permits, uint64_t wanted_pages)
+{
+	economy->pressed = (permits & POLICY_MAY_COMPRESS) && wanted_pages;
+	economy->swaps = economy->pressed && (permits & POLICY_MAY_SWAP) && pager_available();
+	/* Before the first page is taken for it: by the end of its grace period all know. */
+	if (economy->swaps)
+		__atomic_store_n(&economy->vm->memory.may_swap, true, __ATOMIC_RELAXED);
+}
+
 /* The stage's own part of a step; when to come again. */
 static uint64_t stage_step(
 	struct vm_economy *economy, unsigned int permits, uint64_t wanted_pages, uint64_t now_ns)
@@ -290,7 +346,7 @@ static uint64_t stage_step(
 	switch (economy->stage) {
 	case CYCLE_SCAN:
 		if (economy->at == 0)
-			economy->pressed = (permits & POLICY_MAY_COMPRESS) && wanted_pages;
+			begin_region(economy, permits, wanted_pages);
 		return look(economy, permits, now_ns);
 	case CYCLE_AGE:
 		if (now_ns < economy->ready_ns)
@@ -298,7 +354,10 @@ static uint64_t stage_step(
 		economy->stage = CYCLE_DECIDE;
 		break;
 	case CYCLE_DECIDE:
-		decide_some(economy);
+		decide_some(economy, permits, wanted_pages);
+		break;
+	case CYCLE_SWAP:
+		swap_some(economy, permits, wanted_pages);
 		break;
 	default:
 		break;

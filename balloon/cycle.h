@@ -31,11 +31,15 @@ struct vm_economy {
 
 	/* The batch. */
 	enum {
-		CYCLE_SCAN, CYCLE_TAKEN, CYCLE_SEALED, CYCLE_AGE, CYCLE_DECIDE
+		CYCLE_SCAN, CYCLE_TAKEN, CYCLE_SEALED, CYCLE_AGE, CYCLE_DECIDE, CYCLE_SWAP
 	} stage;
 	bool pressed;          /* the batch is of any pages: they go unless they are touched */
+	bool swaps;            /* likewise, and what does not compress goes to the disk */
 	gpa_t batch[CYCLE_BATCH];
 	unsigned int batched, decided;
+	unsigned int swapping; /* the first so many of the batch go to the disk, */
+	unsigned int sent;     /* so many of these have been sent, */
+	unsigned int writing;  /* and so many writes are under way */
 	gpa_t region;          /* of 2 MiB, that is looked at */
 	unsigned int at;       /* page of it */
 	uint64_t ready_ns;     /* CYCLE_AGE: until then they may be touched */
@@ -44,6 +48,7 @@ struct vm_economy {
 	/* For the screen. */
 	uint64_t faults_before, fault_rate, rate_ns;
 	uint64_t waits_before, waiting_since_ns;
+	uint64_t devices_ns;                /* not before then are devices told to look again */
 	bool told;
 };
 

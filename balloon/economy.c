@@ -3,6 +3,7 @@
 #include "balloon/economy.h"
 
 #include "balloon/cycle.h"
+#include "balloon/pager.h"
 #include "balloon/share.h"
 #include "balloon/store.h"
 #include "host/clock.h"
@@ -20,6 +21,8 @@
 #define STORE_PART 2
 /* Entries of the table of contents that are looked at in each step of the policy. */
 #define PRUNE_ENTRIES 4096U
+/* Devices that wait for memory look again so often, even if nothing is known to have come. */
+#define DEVICES_NS (2 * NS_PER_MS)
 /* A guest that waits longer than this is told of. */
 #define TELL_NS NS_PER_SEC
 
@@ -36,14 +39,16 @@ static bool watches;        /* somebody takes part and runs */
 static int fetch(
 	struct guest_memory *memory, gpa_t gpa, enum page_keep keep, uint64_t handle, void *page)
 {
-	(void)memory, (void)gpa;
-	return keep == PAGE_COMPRESSED ? store_get(handle, page) : -EIO;
+	return keep == PAGE_COMPRESSED ? store_get(handle, page) :
+		pager_fetch(memory, gpa, handle, page);
 }
 
 static void forget(enum page_keep keep, uint64_t handle)
 {
 	if (keep == PAGE_COMPRESSED)
 		store_drop(handle);
+	else
+		pager_forget(handle);
 }
 
 static void needed(struct guest_memory *memory)
@@ -53,13 +58,21 @@ static void needed(struct guest_memory *memory)
 		cpu_notify(cpu_by_id(0));
 }
 
+/* A guest waits for what has come. */
+static void came(void)
+{
+	cpu_notify(cpu_by_id(0));
+}
+
 static const struct memory_keeper keeper = { .fetch = fetch, .forget = forget, .needed = needed };
 
 /* ---- who takes part ---- */
 
 int economy_init(void)
 {
-	return store_init();
+	int error = store_init();
+
+	return !error && swap_available() ? pager_init(came) : error;
 }
 
 static void retarget(struct vm_balloon *balloon, uint64_t target_pages)
@@ -142,6 +155,7 @@ void economy_remove(struct vm *vm)
 		if (all[i] != vm->economy)
 			continue;
 		all[i] = all[--count];
+		pager_cancel(&vm->memory);
 		heap_free(vm->economy);
 		vm->economy = NULL;
 		policy_ns = 0;
@@ -321,9 +335,28 @@ static void relax(void)
 	guest_memory_set_floor(0, 0);
 }
 
+/* Those that wait for memory which may have come look again. When to come again. */
+static uint64_t tell(struct vm_economy *economy, uint64_t now_ns)
+{
+	struct guest_memory *memory = &economy->vm->memory;
+	bool any = pager_came(memory), devices = false;
+
+	if (__atomic_load_n(&memory->lost, __ATOMIC_RELAXED))
+		vm_stop(economy->vm, VM_STOP_FAULT, 0,
+			"a page of its memory could not be read back");
+	if (any || now_ns >= economy->devices_ns)
+		devices = __atomic_exchange_n(&memory->devices_wait, false, __ATOMIC_ACQ_REL);
+	if (devices)
+		economy->devices_ns = now_ns + DEVICES_NS;
+	if (any || devices)
+		vm_memory_came(economy->vm, devices);
+	return devices || __atomic_load_n(&memory->devices_wait, __ATOMIC_RELAXED) ?
+		economy->devices_ns : 0;
+}
+
 uint64_t economy_poll(void)
 {
-	uint64_t now_ns = clock_now_ns(), again = 0;
+	uint64_t now_ns = clock_now_ns(), again = pager_poll(now_ns);
 	bool part = false;
 
 	/* What is asked for from here on wakes this CPU anew. */
@@ -345,6 +378,8 @@ uint64_t economy_poll(void)
 		if (!runs(all[i]) || all[i]->started_ns != all[i]->vm->started_ns)
 			cycle_reset(all[i]);
 		all[i]->started_ns = all[i]->vm->started_ns;
+		if (runs(all[i]))
+			again = clock_sooner(again, tell(all[i], now_ns));
 		if (runs(all[i]))
 			again = clock_sooner(again, cycle_step(all[i], policy_state_permits(state),
 				wanted_of(all[i]), now_ns));
@@ -433,6 +468,7 @@ bool economy_view_vm(const struct vm *vm, struct vm_memory_view *view)
 		.zero_pages = memory->zero_pages,
 		.compressed_pages = memory->kept_pages[PAGE_COMPRESSED],
 		.swapped_pages = memory->kept_pages[PAGE_SWAPPED],
+		.pinned_pages = guest_memory_pinned(&economy->vm->memory),
 		.faults_per_second = economy->fault_rate,
 		.waiting_since_ns = economy->waiting_since_ns,
 	};

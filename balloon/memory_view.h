@@ -34,6 +34,7 @@ struct vm_memory_view {
 	uint64_t shared_pages;     /* of its pages, on frames with several of them */
 	uint64_t saved_pages;      /* its part of what that saves */
 	uint64_t zero_pages, compressed_pages, swapped_pages;
+	uint64_t pinned_pages;     /* that are not taken, whatever the need */
 	uint64_t faults_per_second; /* on pages that were taken away */
 	uint64_t waiting_since_ns; /* a vCPU waits for memory since then; 0: none */
 };

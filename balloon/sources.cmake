@@ -5,6 +5,7 @@ set(BALLOON_SOURCES
 	balloon/cycle.c
 	balloon/economy.c
 	balloon/estimate.c
+	balloon/pager.c
 	balloon/policy.c
 	balloon/policy_state.c
 	balloon/share.c

@@ -128,6 +128,8 @@ static void show_away(const struct vm_memory_view *view)
 	console_print("  away        %s compressed, %s on disk; %llu a second are wanted back\n",
 		pages_text(view->compressed_pages).chars, pages_text(view->swapped_pages).chars,
 		(unsigned long long)view->faults_per_second);
+	console_print("  pinned      %s, which Ballast itself uses\n",
+		pages_text(view->pinned_pages).chars);
 }
 
 static void show_vm(const struct managed_vm *managed)
