@@ -84,6 +84,7 @@ ballast_system_test(sharing-10 qemu-svm LONG TIMEOUT 1800)
 ballast_system_test(pressure qemu-svm LONG TIMEOUT 900)
 ballast_system_test(idle-tax qemu-svm LONG TIMEOUT 900)
 ballast_system_test(sampling qemu-svm LONG TIMEOUT 900)
+ballast_system_test(swapping qemu-svm LONG TIMEOUT 1800)
 ballast_system_test(many-64 qemu-svm LONG TIMEOUT 1800)
 
 # Clocks of guests that share a CPU, and what is left of a CPU beside guests that misbehave. In emulated time; several
