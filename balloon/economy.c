@@ -30,6 +30,8 @@ static struct vm_economy *all[POLICY_GUESTS_MAX];
 static unsigned int count;
 static enum policy_state state;
 static uint64_t policy_ns;  /* the next step of the policy */
+/* In the worst state: who stands at its target waits, so all give more than that. */
+static uint64_t missing_pages;
 static bool soon;           /* [a] economy_poll() comes within SOON_NS */
 static bool ready;          /* the table of equal pages is there */
 static bool watches;        /* somebody takes part and runs */
@@ -288,8 +290,11 @@ static void policy_step(uint64_t now_ns)
 	free = stats.frames[FRAME_FREE] - MIN(stats.frames[FRAME_FREE], unclaimed);
 	thresholds = policy_thresholds(&policy_settings, total);
 	state = policy_state_next(&policy_settings, state, free, total);
+	missing_pages = state == POLICY_LOW ?
+		thresholds.soft_pages - MIN(free, thresholds.soft_pages) : 0;
 	guest_memory_set_floor(unclaimed + thresholds.low_pages / 2, thresholds.low_pages / 4);
-	set_targets(total);
+	/* Targets are of pages that are one guest's own. */
+	set_targets(total - stats.frames[FRAME_SHARED] - stats.frames[FRAME_STORE]);
 	for (unsigned int i = 0; i < count; i++) {
 		if (!runs(all[i]))
 			continue;
@@ -320,7 +325,8 @@ static void prune(void)
 static uint64_t wanted_of(const struct vm_economy *economy)
 {
 	uint64_t resident = economy->vm->memory.resident_pages;
-	uint64_t least = MAX(economy->guest.target_pages, economy->terms.min_pages);
+	uint64_t target = economy->guest.target_pages;
+	uint64_t least = MAX(target - MIN(target, missing_pages), economy->terms.min_pages);
 
 	/* When guests wait for memory, balloons are too slow. */
 	if (economy->balloon_serves && state != POLICY_LOW)
@@ -332,6 +338,7 @@ static uint64_t wanted_of(const struct vm_economy *economy)
 static void relax(void)
 {
 	state = POLICY_HIGH;
+	missing_pages = 0;
 	guest_memory_set_floor(0, 0);
 }
 

@@ -14,7 +14,7 @@ from test_many import PROMPT, destroy_all, start_all
 
 MACHINE_MIB = 384
 GUESTS = 3
-MEMORY_MIB = 256
+MEMORY_MIB = 384
 MIN_MIB = 48
 HELD_MIB = 128  # random, in each
 COPY_MIB = 64   # of it, on the first one's own disk
@@ -57,16 +57,16 @@ def test_swapping(env):
             guest.boot()
         sums, most = {}, 0
         for guest in crowd:
-            guest.run(f"dd if=/dev/urandom of=/held bs=1M count={HELD_MIB}; echo held $((6*7))", r"^held 42", 900)
+            guest.run(f"dd if=/dev/urandom of=/held bs=1M count={HELD_MIB} && echo held $((6*7))", r"^held 42", 900)
             sums[guest.name] = guest.run("md5sum /held", SUM, 900).group(1)
             if guest is crowd[0]:
-                copy = guest.run(f"head -c {COPY_MIB}M /held | md5sum", SUM, 900).group(1)
-                guest.run(f"dd if=/held of=/dev/vda bs=1M count={COPY_MIB}; echo copied $((6*7))", r"^copied 42", 900)
+                copy = guest.run(f"head -c {COPY_MIB << 20} /held | md5sum", SUM, 900).group(1)
+                guest.run(f"dd if=/held of=/dev/vda bs=1M count={COPY_MIB} && echo copied $((6*7))", r"^copied 42", 900)
         for guest in crowd:
             checked(guest, "md5sum /held", sums[guest.name], "what it holds")
             said = "\n".join(machine.command("mem", 60))
             most = max(most, swapped_kib(said))
-        checked(crowd[0], f"sync; echo 3 >/proc/sys/vm/drop_caches; head -c {COPY_MIB}M /dev/vda | md5sum", copy,
+        checked(crowd[0], f"sync; echo 3 >/proc/sys/vm/drop_caches; head -c {COPY_MIB << 20} /dev/vda | md5sum", copy,
                 "its disk")
         checked(crowd[0], "md5sum /held", sums["g0"], "what it holds")
         print(said)
