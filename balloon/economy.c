@@ -23,8 +23,8 @@
 #define PRUNE_ENTRIES 4096U
 /* Devices that wait for memory look again so often, even if nothing is known to have come. */
 #define DEVICES_NS (2 * NS_PER_MS)
-/* Where memory is not short, looking after it takes a fifth of the boot CPU's time at most. */
-#define REST_TIMES 4
+/* Where memory is not short, looking after it takes a tenth of the boot CPU's time at most. */
+#define REST_TIMES 9
 /* A guest that waits longer than this is told of. */
 #define TELL_NS NS_PER_SEC
 

@@ -21,7 +21,7 @@
 #define REGION_SHIFT FRAME_ORDER_1G
 #define REGION_FRAMES (1U << REGION_SHIFT)
 /* That frame_erase() clears at a time. */
-#define ERASE_BYTES (256 * 1024ULL)
+#define ERASE_BYTES (64 * 1024ULL)
 
 /* The records of one GiB, up to its last frame that is memory, in whole chunks. */
 struct region {

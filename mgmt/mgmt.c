@@ -27,7 +27,7 @@
 
 /* A vCPU leaves its guest at once when asked; should one not, the machine ends all the same. */
 #define END_LIMIT_NS (2 * NS_PER_SEC)
-#define ERASE_REST 4 /* times as long as a step of erasing took */
+#define ERASE_REST 19 /* times as long as a step of erasing took */
 
 /* More swap than this only costs memory, for its records. */
 #define SWAP_PER_RAM 4
@@ -167,7 +167,7 @@ static void keep_promises(void)
 	frame_set_reserve((promised + (promised >> 9)) >> PAGE_SHIFT);
 }
 
-/* What was given back is erased beside all else, in a fifth of this CPU's time at most. */
+/* What was given back is erased beside all else, in a twentieth of this CPU's time at most. */
 static uint64_t erase_poll(void)
 {
 	static uint64_t due_ns;
