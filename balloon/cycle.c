@@ -83,19 +83,13 @@ static unsigned int count_touched(const struct vm_economy *economy)
 	return touched;
 }
 
-static struct page_fate put_back(const void *page, hpa_t frame, void *arg)
-{
-	(void)page, (void)frame, (void)arg;
-	return (struct page_fate){ .fate = FATE_BACK };
-}
-
 static void end_period(struct vm_economy *economy)
 {
 	struct guest_memory *memory = &economy->vm->memory;
 
 	estimate_end_period(&economy->estimate, count_touched(economy), economy->sample_count);
 	for (unsigned int i = 0; i < economy->sample_count; i++)
-		guest_memory_decide(memory, economy->samples[i], put_back, NULL);
+		guest_memory_put_back(memory, economy->samples[i]);
 	economy->sample_count = 0;
 	economy->period_ns = 0;
 }
@@ -274,8 +268,7 @@ static void decide_some(struct vm_economy *economy, unsigned int permits, uint64
 static void keep_rest(struct vm_economy *economy)
 {
 	for (; economy->sent < economy->swapping; economy->sent++)
-		guest_memory_decide(&economy->vm->memory, economy->batch[economy->sent], put_back,
-			NULL);
+		guest_memory_put_back(&economy->vm->memory, economy->batch[economy->sent]);
 }
 
 /* Nothing else is taken meanwhile: see balloon/pager.h. */

@@ -13,7 +13,7 @@
 
 struct vm_economy {
 	struct vm *vm;
-	uint64_t started_ns;                /* of its life that all of this is about */
+	uint64_t started_ns;                /* of its life that all of this is about; 0: none */
 	struct economy_terms terms;
 	struct policy_guest guest;
 	struct policy_balloon balloon;

@@ -403,10 +403,12 @@ uint64_t economy_poll(void)
 		policy_ns = now_ns + POLICY_NS;
 	}
 	for (unsigned int i = 0; i < count; i++) {
+		uint64_t life_ns = runs(all[i]) ? all[i]->vm->started_ns : 0;
+
 		/* Its memory is new with each start. */
-		if (!runs(all[i]) || all[i]->started_ns != all[i]->vm->started_ns)
+		if (all[i]->started_ns != life_ns)
 			cycle_reset(all[i]);
-		all[i]->started_ns = all[i]->vm->started_ns;
+		all[i]->started_ns = life_ns;
 		if (runs(all[i]))
 			again = clock_sooner(again, tell(all[i], now_ns));
 	}

@@ -193,12 +193,6 @@ uint64_t pager_poll(uint64_t now_ns)
 
 /* ---- out ---- */
 
-static struct page_fate take_back(const void *page, hpa_t frame, void *arg)
-{
-	(void)page, (void)frame, (void)arg;
-	return (struct page_fate){ .fate = FATE_BACK };
-}
-
 static struct page_fate is_written(const void *page, hpa_t frame, void *arg)
 {
 	(void)page, (void)frame;
@@ -216,7 +210,7 @@ static struct page_fate find_page(const void *page, hpa_t frame, void *arg)
 static void all_back(struct guest_memory *memory, const gpa_t *gpas, unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++)
-		guest_memory_decide(memory, gpas[i], take_back, NULL);
+		guest_memory_put_back(memory, gpas[i]);
 }
 
 /* One that was rescued, or whose memory has gone, leaves its slot behind. */
@@ -259,11 +253,12 @@ int pager_out(struct guest_memory *memory, const gpa_t *gpas, unsigned int count
 	unsigned int *left)
 {
 	struct outgoing *outgoing = free_outgoing();
-	struct swap_batch *batch = &outgoing->batch;
+	struct swap_batch *batch;
 	int error;
 
 	if (!outgoing)
 		return -EBUSY;
+	batch = &outgoing->batch;
 	batch->count = 0;
 	for (unsigned int i = 0; i < count; i++) {
 		if (!guest_memory_decide(

@@ -133,6 +133,17 @@ bool guest_memory_decide(struct guest_memory *memory, gpa_t gpa,
 	return leaving;
 }
 
+static struct page_fate back(const void *page, hpa_t frame, void *arg)
+{
+	(void)page, (void)frame, (void)arg;
+	return (struct page_fate){ .fate = FATE_BACK };
+}
+
+void guest_memory_put_back(struct guest_memory *memory, gpa_t gpa)
+{
+	guest_memory_decide(memory, gpa, back, NULL);
+}
+
 int guest_memory_merge(struct guest_memory *memory, gpa_t gpa)
 {
 	struct guest_limbo *limbo = &memory->limbo;

@@ -51,6 +51,9 @@ struct page_fate {
 bool guest_memory_decide(struct guest_memory *memory, gpa_t gpa,
 	struct page_fate (*decide)(const void *page, hpa_t frame, void *arg), void *arg);
 
+/* A page that is leaving still is the guest's own again, as it was. */
+void guest_memory_put_back(struct guest_memory *memory, gpa_t gpa);
+
 /*
  * The 2 MiB around gpa are one leaf again: all their pages are private and in one piece. 0;
  * -ENOENT, -EINVAL: they are not; -EAGAIN: too much is in limbo.

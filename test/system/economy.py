@@ -10,6 +10,7 @@ import re
 import disks
 import guests
 import suite
+import test_clocks
 import test_many
 from test_many import PROMPT, destroy_all
 
@@ -30,12 +31,11 @@ def configuration(env, sizes, more=(), files=(), script=None):
     return text, [*kernel, (initrd, "/all/initrd"), *files]
 
 
-class Guest:
+class Guest(test_clocks.Console):
     """One of them, at whose shell no terminal is but within these functions."""
 
     def __init__(self, target, name):
-        self.machine = target
-        self.name = name
+        super().__init__(target, name)
         self.turns = 0
 
     def boot(self, timeout_s=300):
@@ -43,11 +43,6 @@ class Guest:
         with self:
             self.wait(r"^GUEST-OK Linux", timeout_s)
             self.wait(guests.SHELL, 120)
-
-    def __enter__(self):
-        self.machine.send_line(f"vm console {self.name}")
-        self.machine.expect(rf"vm console {self.name}\n", 60)
-        return self
 
     def __exit__(self, kind, error, trace):
         if kind is None:
