@@ -86,10 +86,30 @@ static bool counts_instructions(void)
 	return hz > NS_PER_SEC - NS_PER_SEC / 100 && hz < NS_PER_SEC + NS_PER_SEC / 100;
 }
 
-/* Not when it was probed: the clock came later. Boot CPU, before the others. */
-static void look_for_threads(void)
+/* With -icount shift=N an instruction takes 2^N ns: only with shift=0 three take an odd time. */
+static bool each_takes_one(void)
 {
-	svm_features.threaded_tcg = svm_features.fragile_virtual_irq && !counts_instructions();
+	uint32_t least = UINT32_MAX;
+
+	for (int i = 0; i < 8; i++) {
+		uint32_t first, three;
+
+		__asm__ volatile("rdtsc; mov %%eax, %0; nop; rdtsc; sub %0, %%eax"
+				 : "=&r"(first), "=a"(three) : : "edx", "cc");
+		if (three < least)
+			least = three;
+	}
+	return least & 1;
+}
+
+/* Not when it was probed: the clock came later. Boot CPU, before the others. */
+static void look_for_tcg(void)
+{
+	bool counts = counts_instructions();
+
+	svm_features.threaded_tcg = svm_features.fragile_virtual_irq && !counts;
+	svm_features.injects_twice =
+		svm_features.fragile_virtual_irq && !(counts && each_takes_one());
 	apic_forgetful = svm_features.threaded_tcg;
 	sched_spares_boot_cpu = svm_features.threaded_tcg;
 }
@@ -101,7 +121,7 @@ int svm_cpu_enable(struct cpu *cpu)
 	if (error)
 		return error;
 	if (cpu->id == 0)
-		look_for_threads();
+		look_for_tcg();
 	error = cpu_allocate(cpu);
 	if (error) {
 		log_line("CPU %u: no memory for SVM", cpu->id);

@@ -71,7 +71,7 @@ void svm_inject(struct vcpu *vcpu, const struct vcpu_event *event)
 		prepare_software_event(vcpu, svm, event);
 		break;
 	case EVENT_INTERRUPT:
-		svm->leaves = svm_features.threaded_tcg;
+		svm->leaves = svm_features.injects_twice;
 		break;
 	case EVENT_EXCEPTION:
 		break;

@@ -175,9 +175,10 @@ void svm_describe(void (*line)(const char *format, ...))
 	line("NMI blocking: in software, by intercepting IRET");
 	if (f->fragile_virtual_irq)
 		line("QEMU TCG: CR8 writes exit while an interrupt waits");
+	if (f->injects_twice)
+		line("QEMU TCG: an exit follows each interrupt into a guest");
 	if (f->threaded_tcg)
-		line("QEMU TCG with threads: an exit follows each interrupt into a guest, "
-		     "and of more than two CPUs the first runs none");
+		line("QEMU TCG with threads: of more than two CPUs the first runs none");
 }
 
 void svm_summary(char *text, size_t size)

@@ -36,18 +36,21 @@ struct svm_features {
 	 */
 	bool fragile_virtual_irq;
 	/*
-	 * The same emulation with a thread for each CPU, which is how it runs unless it counts
-	 * instructions. Its VMRUN shares the CPU's word of pending interrupts with other threads,
-	 * but takes no lock: one that arrives while V_IRQ is set can be lost, and waits in the APIC
-	 * then. And it forgets to forget an interrupt that it has injected: when another thread
-	 * kicks the CPU between two looks, the guest gets it twice, even with RFLAGS.IF clear. So
-	 * the APIC is asked again where that may have happened, and a guest that is given an
-	 * interrupt leaves at once, for an exit ends the memory of it. With -icount that second
-	 * delivery is there, too, when a timer of the machine is due before the guest's next exit.
-	 * It is rare, and what is measured there is to be what hardware executes: so this is off.
+	 * The same emulation forgets to forget an interrupt that it has injected: when something
+	 * asks for the CPU's attention between two looks, be it another thread or with -icount a
+	 * timer of the machine, the guest gets it twice, even with RFLAGS.IF clear. So a guest that
+	 * is given an interrupt leaves at once, for an exit ends the memory of it. With -icount
+	 * shift=0 this is off: there is measured what hardware executes.
+	 */
+	bool injects_twice;
+	/*
+	 * It has a thread for each CPU, unless it counts instructions (-icount). VMRUN shares the
+	 * CPU's word of pending interrupts with other threads, but takes no lock: one that arrives
+	 * while V_IRQ is set can be lost, and waits in the APIC then. So the APIC is asked again
+	 * where that may have happened.
 	 *
-	 * The third: whatever loads x87 state, on any CPU and in any guest, also writes the first
-	 * CPU's word of virtualization flags, to lower IGNNE#. What VMRUN or #VMEXIT there changes
+	 * And whatever loads x87 state, on any CPU and in any guest, also writes the first CPU's
+	 * word of virtualization flags, to lower IGNNE#. What VMRUN or #VMEXIT there changes
 	 * just then is undone: nested paging is off in the guest, or on in the host, GIF likewise,
 	 * and all of the machine ends in a triple fault. So no guest runs there if others are left.
 	 */
@@ -95,7 +98,7 @@ struct svm_vcpu {
 		struct {
 			bool stepping;     /* over an IRET, by RFLAGS.TF; every fault exits */
 			bool mitigated;    /* the longer way: see host/mitigation.h */
-			bool leaves;       /* with an interrupt: svm_features.threaded_tcg */
+			bool leaves;       /* with an interrupt: svm_features.injects_twice */
 		};
 	};
 	bool guest_tf;             /* the guest's own RFLAGS.TF while stepping */

@@ -188,13 +188,13 @@ static void enter_with(enum event_type type, uint8_t vector)
 	vcpu.injected = false;
 }
 
-static void emulated_threads_are_reckoned_with(void **state)
+static void emulation_is_reckoned_with(void **state)
 {
 	(void)state;
 	enter_with(EVENT_INTERRUPT, 0x31);
 	run(SVM_EXIT_VINTR, 0, 0);
 	assert_int_equal(pokes + offers, 0);
-	svm_features.threaded_tcg = true;
+	svm_features.injects_twice = true;
 	enter_with(EVENT_EXCEPTION, 6);
 	enter_with(EVENT_NMI, 2);
 	assert_int_equal(pokes, 0);
@@ -206,7 +206,9 @@ static void emulated_threads_are_reckoned_with(void **state)
 	inject(EVENT_INTERRUPT, 0x31, false, 0);
 	run(SVM_EXIT_HLT, 0, 0);
 	assert_int_equal(pokes, 1);
+	run(SVM_EXIT_VINTR, 0, 0);
 	assert_int_equal(offers, 0);
+	svm_features.threaded_tcg = true;
 	run(SVM_EXIT_VINTR, 0, 0);
 	assert_int_equal(offers, 1);
 }
@@ -336,7 +338,7 @@ int main(void)
 		cmocka_unit_test_setup(interrupted_software_event_goes_back, setup),
 		cmocka_unit_test_setup(interrupt_window_is_a_virtual_interrupt, setup),
 		cmocka_unit_test_setup(fragile_hardware_is_spared, setup),
-		cmocka_unit_test_setup(emulated_threads_are_reckoned_with, setup),
+		cmocka_unit_test_setup(emulation_is_reckoned_with, setup),
 		cmocka_unit_test_setup(nmis_open_when_iret_has_executed, setup),
 		cmocka_unit_test_setup(a_waiting_nmi_steps_over_iret, setup),
 		cmocka_unit_test_setup(a_guest_that_steps_itself_gets_its_trap, setup),
