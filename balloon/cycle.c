@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Watching, looking, taking and deciding, for one VM; see balloon/cycle.h. */
+/* Looking, taking and deciding, for one VM; see balloon/cycle.h. */
 #include "balloon/cycle.h"
 
 #include "balloon/pager.h"
@@ -23,93 +23,13 @@
 
 void cycle_reset(struct vm_economy *economy)
 {
-	economy->sample_count = 0;
-	economy->period_ns = 0;
-	economy->watched = economy->period_sealed = false;
+	sampling_reset(&economy->sampling);
 	economy->stage = CYCLE_SCAN;
 	pager_cancel(&economy->vm->memory);
 	economy->batched = economy->decided = 0;
 	economy->swapping = economy->sent = economy->writing = 0;
 	economy->region = 0;
 	economy->at = 0;
-	economy->estimate = (struct estimate){0};
-}
-
-/* ---- the working set ---- */
-
-/* The nth page of the guest's RAM. */
-static gpa_t nth_page(const struct guest_memory *memory, uint64_t n)
-{
-	for (size_t i = 0; i < memory->slot_count; i++) {
-		uint64_t pages = memory->slots[i].bytes >> PAGE_SHIFT;
-
-		if (n < pages)
-			return memory->slots[i].start + (n << PAGE_SHIFT);
-		n -= pages;
-	}
-	return 0;
-}
-
-static void begin_period(struct vm_economy *economy, uint64_t now_ns)
-{
-	struct guest_memory *memory = &economy->vm->memory;
-	uint64_t chosen[ESTIMATE_SAMPLES];
-	unsigned int count = estimate_choose(&economy->random, memory->limit_pages, chosen,
-		ESTIMATE_SAMPLES);
-
-	economy->sample_count = 0;
-	for (unsigned int i = 0; i < count; i++) {
-		gpa_t gpa = nth_page(memory, chosen[i]);
-
-		/* One that is not there is idle too, but says nothing of those that are. */
-		if (guest_memory_take(memory, gpa) == 0)
-			economy->samples[economy->sample_count++] = gpa;
-	}
-	economy->period_ns = now_ns;
-	economy->watched = economy->period_sealed = false;
-}
-
-static unsigned int count_touched(const struct vm_economy *economy)
-{
-	unsigned int touched = 0;
-
-	for (unsigned int i = 0; i < economy->sample_count; i++) {
-		enum page_state is =
-			guest_memory_state(&economy->vm->memory, economy->samples[i], NULL);
-
-		/* One that the guest gave up was not in use. */
-		touched += is != PAGE_STATE_LEAVING && is != PAGE_STATE_UNTOUCHED;
-	}
-	return touched;
-}
-
-static void end_period(struct vm_economy *economy)
-{
-	struct guest_memory *memory = &economy->vm->memory;
-
-	estimate_end_period(&economy->estimate, count_touched(economy), economy->sample_count);
-	for (unsigned int i = 0; i < economy->sample_count; i++)
-		guest_memory_put_back(memory, economy->samples[i]);
-	economy->sample_count = 0;
-	economy->period_ns = 0;
-}
-
-/* When the period is over, or should begin. */
-static uint64_t sample(struct vm_economy *economy, uint64_t now_ns)
-{
-	uint64_t period_ns = policy_settings.sample_period_s * NS_PER_SEC;
-
-	if (!period_ns)
-		return 0;
-	if (economy->period_ns && now_ns - economy->period_ns >= period_ns && economy->watched)
-		end_period(economy);
-	/* Not while pages of a batch wait for their fate: one grace period serves all. */
-	if (!economy->period_ns && economy->stage == CYCLE_SCAN)
-		begin_period(economy, now_ns);
-	if (economy->watched)
-		estimate_running(
-			&economy->estimate, count_touched(economy), economy->sample_count);
-	return economy->period_ns ? economy->period_ns + period_ns : now_ns + STEP_NS;
 }
 
 /* ---- looking for pages that take less room ---- */
@@ -298,14 +218,13 @@ static bool has_to_seal(const struct vm_economy *economy)
 	const struct guest_limbo *limbo = &economy->vm->memory.limbo;
 
 	return __atomic_load_n(&limbo->filling_count, __ATOMIC_RELAXED) ||
-		economy->stage == CYCLE_TAKEN || (economy->period_ns && !economy->watched);
+		economy->stage == CYCLE_TAKEN;
 }
 
 /* What was taken before the last seal stands still now. */
 static void settled(struct vm_economy *economy, unsigned int permits, uint64_t now_ns)
 {
-	if (economy->period_sealed)
-		economy->watched = true;
+	sampling_settled(&economy->sampling);
 	if (economy->stage != CYCLE_SEALED)
 		return;
 	economy->stage = CYCLE_AGE;
@@ -316,9 +235,12 @@ static void settled(struct vm_economy *economy, unsigned int permits, uint64_t n
 
 static void seal(struct vm_economy *economy)
 {
+	bool for_others = has_to_seal(economy);
+	uint64_t began = clock_tsc();
+
 	if (!guest_memory_seal(&economy->vm->memory))
 		return;
-	economy->period_sealed = economy->period_ns;
+	sampling_sealed(&economy->sampling, for_others ? 0 : clock_tsc() - began);
 	if (economy->stage == CYCLE_TAKEN)
 		economy->stage = CYCLE_SEALED;
 }
@@ -367,10 +289,12 @@ uint64_t cycle_step(struct vm_economy *economy, unsigned int permits, uint64_t w
 	if (idle)
 		settled(economy, permits, now_ns);
 	if (economy_takes_part(economy)) {
-		again = sample(economy, now_ns);
+		/* Not while pages of a batch wait for their fate: one grace period serves all. */
+		again = sampling_step(&economy->sampling, &economy->vm->memory,
+			policy_settings.sample_period_s, economy->stage == CYCLE_SCAN, now_ns);
 		again = clock_sooner(again, stage_step(economy, permits, wanted_pages, now_ns));
 	}
-	if (has_to_seal(economy)) {
+	if (has_to_seal(economy) || sampling_waits(&economy->sampling)) {
 		if (idle)
 			seal(economy);
 		idle = false;

@@ -7,7 +7,7 @@
 #define BALLAST_BALLOON_CYCLE_H
 
 #include "balloon/economy.h"
-#include "balloon/estimate.h"
+#include "balloon/sampling.h"
 
 #define CYCLE_BATCH 512 /* pages of 2 MiB */
 
@@ -20,14 +20,7 @@ struct vm_economy {
 	uint64_t stats_ns;                  /* when its guest was last asked for its figures */
 	bool balloon_serves;
 
-	/* Sampling. */
-	struct estimate estimate;
-	uint64_t samples[ESTIMATE_SAMPLES]; /* addresses of pages that are watched */
-	unsigned int sample_count;
-	uint64_t period_ns;                 /* when the running period began; 0: none runs */
-	bool period_sealed;                 /* they were taken before the last grace period */
-	bool watched;                       /* and it is over */
-	uint64_t random;
+	struct sampling sampling;
 
 	/* The batch. */
 	enum {

@@ -144,7 +144,7 @@ int economy_add(struct vm *vm, const struct economy_terms *terms)
 	if (!economy)
 		return -ENOMEM;
 	economy->vm = vm;
-	economy->random = vm->domain * 0x9e3779b97f4a7c15ULL + clock_tsc();
+	economy->sampling.random = vm->domain * 0x9e3779b97f4a7c15ULL + clock_tsc();
 	vm->economy = economy;
 	vm->memory.keeper = &keeper;
 	all[count++] = economy;
@@ -188,7 +188,7 @@ static void set_targets(uint64_t total_pages)
 		guest->max_pages = economy->terms.memory_pages;
 		guest->resident_pages = economy->vm->memory.resident_pages;
 		guest->active_pages =
-			estimate_active_pages(&economy->estimate, guest->resident_pages);
+			estimate_active_pages(&economy->sampling.estimate, guest->resident_pages);
 		if (!runs(economy))
 			guest->min_pages = guest->max_pages = 0;
 		guests[i] = *guest;
@@ -422,6 +422,15 @@ uint64_t economy_poll(void)
 
 /* ---- what is shown ---- */
 
+static void add_cost(struct sampling_cost *sum, const struct sampling_cost *cost)
+{
+	sum->pages += cost->pages;
+	sum->faults += cost->faults;
+	sum->ticks += cost->ticks;
+	sum->faults_per_1000_s += cost->faults_per_1000_s;
+	sum->ns_per_s += cost->ns_per_s;
+}
+
 void economy_view(struct memory_view *view)
 {
 	struct store_stats store;
@@ -447,6 +456,7 @@ void economy_view(struct memory_view *view)
 		shown += memory->shared_pages;
 		view->zero_pages += memory->zero_pages;
 		view->swapped_pages += memory->kept_pages[PAGE_SWAPPED];
+		add_cost(&view->sampling, &all[i]->sampling.cost);
 		if (balloon)
 			view->ballooned_pages +=
 				__atomic_load_n(&balloon->actual_pages, __ATOMIC_RELAXED);
@@ -489,7 +499,8 @@ bool economy_view_vm(const struct vm *vm, struct vm_memory_view *view)
 		.target_pages = economy->guest.target_pages,
 		.resident_pages =
 			memory->resident_pages + memory->shared_pages + memory->zero_pages,
-		.active_pages = estimate_active_pages(&economy->estimate, memory->resident_pages),
+		.active_pages = estimate_active_pages(&economy->sampling.estimate,
+			memory->resident_pages),
 		.price = economy->guest.price,
 		.has_balloon = balloon && __atomic_load_n(&balloon->live, __ATOMIC_RELAXED),
 		.shared_pages = memory->shared_pages,
@@ -499,6 +510,7 @@ bool economy_view_vm(const struct vm *vm, struct vm_memory_view *view)
 		.swapped_pages = memory->kept_pages[PAGE_SWAPPED],
 		.pinned_pages = guest_memory_pinned(&economy->vm->memory),
 		.faults_per_second = economy->fault_rate,
+		.sampling = economy->sampling.cost,
 		.waiting_since_ns = economy->waiting_since_ns,
 	};
 	if (balloon) {

@@ -5,6 +5,14 @@
 
 #include "balloon/policy.h"
 
+/* What it costs to tell how many of a guest's pages are in use, or of all guests'. */
+struct sampling_cost {
+	uint64_t pages;  /* that were watched */
+	uint64_t faults; /* touches of them, each of which brought one back */
+	uint64_t ticks;  /* of the boot CPU's TSC, to take, look at and put back */
+	uint64_t faults_per_1000_s, ns_per_s; /* in the last whole period */
+};
+
 struct memory_view {
 	enum policy_state state;
 	uint64_t total_pages;      /* for guests, and what is needed for them */
@@ -18,6 +26,7 @@ struct memory_view {
 	uint64_t swapped_pages;
 	uint64_t ballooned_pages;
 	uint64_t overhead_pages;   /* records and tables of the guests */
+	struct sampling_cost sampling;
 };
 
 struct vm_memory_view {
@@ -36,6 +45,7 @@ struct vm_memory_view {
 	uint64_t zero_pages, compressed_pages, swapped_pages;
 	uint64_t pinned_pages;     /* that are not taken, whatever the need */
 	uint64_t faults_per_second; /* on pages that were taken away */
+	struct sampling_cost sampling;
 	uint64_t waiting_since_ns; /* a vCPU waits for memory since then; 0: none */
 };
 

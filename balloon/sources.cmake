@@ -8,6 +8,7 @@ set(BALLOON_SOURCES
 	balloon/pager.c
 	balloon/policy.c
 	balloon/policy_state.c
+	balloon/sampling.c
 	balloon/share.c
 	balloon/store.c
 	balloon/swap.c

@@ -116,6 +116,7 @@ static void show(void)
 		now->scan_pages);
 	console_print("sample %us: so long pages are watched, to tell how many are in use\n",
 		now->sample_period_s);
+	mem_view_print_cost("       costs ", &view.sampling);
 	console_print("free  %s of %s, the state is %s\n",
 		text_size(view.free_pages * PAGE_SIZE).chars,
 		text_size(view.total_pages * PAGE_SIZE).chars, policy_state_name(view.state));

@@ -153,6 +153,7 @@ static void show_vm(const struct managed_vm *managed)
 		pages_text(view.balloon_target_pages).chars,
 		view.has_balloon ? "" : "; the guest has no driver for it");
 	show_away(&view);
+	mem_view_print_cost("  sampling    ", &view.sampling);
 	if (view.waiting_since_ns)
 		console_print("  waits       for memory since %s\n",
 			text_duration(clock_now_ns() - view.waiting_since_ns).chars);

@@ -4,6 +4,7 @@
 #include "balloon/economy.h"
 #include "host/clock.h"
 #include "host/memory.h"
+#include "mgmt/console.h"
 #include "mgmt/vms.h"
 
 static struct mem_machine_history history;
@@ -22,6 +23,15 @@ void mem_view_vm(const struct managed_vm *managed, struct vm_memory_view *view)
 		.shares = config_shares(config),
 	};
 	view->entitled_pages = view->target_pages = view->memory_pages;
+}
+
+void mem_view_print_cost(const char *what, const struct sampling_cost *cost)
+{
+	console_print("%s%llu.%llu faults, %llu us a second; %llu faults, %llu ms in all\n",
+		what, (unsigned long long)(cost->faults_per_1000_s / 1000),
+		(unsigned long long)(cost->faults_per_1000_s / 100 % 10),
+		(unsigned long long)(cost->ns_per_s / 1000), (unsigned long long)cost->faults,
+		(unsigned long long)(clock_ns_from_tsc(cost->ticks) / NS_PER_MS));
 }
 
 /* --- History --- */

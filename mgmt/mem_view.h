@@ -11,6 +11,9 @@ struct managed_vm;
 /* Of one that does not run: what it would have. */
 void mem_view_vm(const struct managed_vm *managed, struct vm_memory_view *view);
 
+/* "3.3 faults, 41 us a second; 1234 faults, 25 ms in all", behind `what`. */
+void mem_view_print_cost(const char *what, const struct sampling_cost *cost);
+
 /* The machine's free pages when samples of all VMs were taken. */
 struct mem_machine_history {
 	uint32_t samples; /* so far; the last is at (samples - 1) % MEM_HISTORY_SLOTS */

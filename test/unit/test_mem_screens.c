@@ -76,6 +76,8 @@ void frame_get_stats(struct memory_stats *stats)
 	stats->largest_free_order = 9;
 }
 
+static struct sampling_cost sampling;
+
 /* What the economy would tell of them. */
 void economy_view(struct memory_view *view)
 {
@@ -86,6 +88,7 @@ void economy_view(struct memory_view *view)
 		.free_pages = stats.frames[FRAME_FREE],
 		.private_pages = stats.frames[FRAME_GUEST],
 		.overhead_pages = stats.frames[FRAME_VM],
+		.sampling = sampling,
 	};
 	view->total_pages = view->free_pages + view->private_pages + view->overhead_pages;
 	view->state = policy_state_next(&policy_settings, POLICY_HIGH, view->free_pages, view->total_pages);
@@ -112,6 +115,7 @@ bool economy_view_vm(const struct vm *vm, struct vm_memory_view *view)
 		.has_balloon = balloon->live,
 		.balloon_target_pages = balloon->target_pages,
 		.balloon_pages = balloon->actual_pages,
+		.sampling = sampling,
 	};
 	view->entitled_pages = view->target_pages = view->memory_pages;
 	return true;
@@ -291,6 +295,27 @@ static void test_policy_is_shown_and_set(void **state)
 	assert_int_equal(policy_settings.tax_percent, 60);
 }
 
+static void test_sampling_tells_what_it_costs(void **state)
+{
+	/* The shortest period, for years. */
+	const struct sampling_cost most = { .faults = 9999999, .ticks = 1ULL << 43, .faults_per_1000_s = 100000,
+		.ns_per_s = NS_PER_MS };
+
+	(void)state;
+	assert_has(said(cmd_mem, vms_at(0), NULL),
+		"  sampling    0.0 faults, 0 us a second; 0 faults, 0 ms in all\n");
+	sampling = (struct sampling_cost){ .pages = 200, .faults = 130, .ticks = FAKE_TSC_HZ / 100,
+		.faults_per_1000_s = 2069, .ns_per_s = 41234 };
+	assert_has(said(cmd_mem, vms_at(0), NULL),
+		"  sampling    2.0 faults, 41 us a second; 130 faults, 10 ms in all\n");
+	assert_has(said(cmd_mem_policy, NULL, ""), "so long pages are watched, to tell how many are in use\n"
+		"       costs 2.0 faults, 41 us a second; 130 faults, 10 ms in all\n");
+	sampling = most;
+	said(cmd_mem, vms_at(0), NULL);
+	said(cmd_mem_policy, NULL, "");
+	memset(&sampling, 0, sizeof(sampling));
+}
+
 static void test_policy_refuses_what_cannot_be(void **state)
 {
 	(void)state;
@@ -409,6 +434,7 @@ int main(void)
 		cmocka_unit_test_setup(test_mem_tells_of_swap, setup),
 		cmocka_unit_test_setup(test_mem_of_one_tells_all, setup),
 		cmocka_unit_test_setup(test_policy_is_shown_and_set, setup),
+		cmocka_unit_test_setup(test_sampling_tells_what_it_costs, setup),
 		cmocka_unit_test_setup(test_policy_refuses_what_cannot_be, setup),
 		cmocka_unit_test_setup(test_settings_are_offered, setup),
 		cmocka_unit_test_setup(test_graph_shows_ten_minutes, setup),
