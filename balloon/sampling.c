@@ -27,6 +27,12 @@ static gpa_t nth_page(const struct guest_memory *memory, uint64_t n)
 	return 0;
 }
 
+/* Of pages that were taken away, watched ones and others. */
+static uint64_t touches(const struct guest_memory *memory)
+{
+	return __atomic_load_n(&memory->rescues, __ATOMIC_RELAXED);
+}
+
 static void begin_period(struct sampling *sampling, struct guest_memory *memory, uint64_t now_ns)
 {
 	uint64_t chosen[ESTIMATE_SAMPLES];
@@ -44,6 +50,7 @@ static void begin_period(struct sampling *sampling, struct guest_memory *memory,
 	sampling->cost.pages += sampling->count;
 	sampling->period_ns = now_ns;
 	sampling->look_ns = now_ns;
+	sampling->rescues = touches(memory);
 	sampling->watched = sampling->sealed = false;
 }
 
@@ -51,6 +58,7 @@ static void look(struct sampling *sampling, const struct guest_memory *memory)
 {
 	unsigned int touched = 0;
 
+	sampling->rescues = touches(memory);
 	for (unsigned int i = 0; i < sampling->count; i++) {
 		enum page_state is = guest_memory_state(memory, sampling->pages[i], NULL);
 
@@ -93,7 +101,8 @@ static uint64_t step(struct sampling *sampling, struct guest_memory *memory, uin
 	if (!sampling->period_ns && period_ns && may_begin)
 		begin_period(sampling, memory, now_ns);
 	if (sampling->watched && now_ns >= sampling->look_ns) {
-		look(sampling, memory);
+		if (sampling->rescues != touches(memory))
+			look(sampling, memory);
 		estimate_running(&sampling->estimate, sampling->touched, sampling->count);
 		sampling->look_ns = now_ns + LOOK_NS;
 	}

@@ -16,7 +16,8 @@ struct sampling {
 	gpa_t pages[ESTIMATE_SAMPLES];   /* that are watched */
 	unsigned int count, touched;
 	uint64_t period_ns;              /* when the running period began; 0: none runs */
-	uint64_t look_ns;                /* when they are looked at next */
+	uint64_t look_ns;                /* when they are looked at next, */
+	uint64_t rescues;                /* if more were touched than so many, ever */
 	bool sealed;                     /* they were taken before the last grace period */
 	bool watched;                    /* and it is over */
 	struct sampling_cost cost;

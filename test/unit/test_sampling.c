@@ -77,8 +77,10 @@ static unsigned int leaving(void)
 /* The guest touches its first pages. */
 static void touch(unsigned int pages)
 {
-	for (unsigned int i = 0; i < pages; i++)
+	for (unsigned int i = 0; i < pages; i++) {
+		memory.rescues += states[i] == PAGE_STATE_LEAVING;
 		states[i] = PAGE_STATE_PRIVATE;
+	}
 }
 
 static uint64_t go_on(uint32_t period_s, bool may_begin)
@@ -164,6 +166,10 @@ static void test_touches_count_while_the_period_runs(void **state)
 	go_on(PERIOD_S, true);
 	assert_int_equal(looks, before + ESTIMATE_SAMPLES);
 	assert_int_equal(sampling.cost.faults, ESTIMATE_SAMPLES);
+	/* And not while nothing more is touched. */
+	fake_clock_advance(250 * NS_PER_MS);
+	go_on(PERIOD_S, true);
+	assert_int_equal(looks, before + ESTIMATE_SAMPLES);
 	assert_in_range(estimate_active_pages(&sampling.estimate, 100), 70, 80);
 	/* They are not counted twice, nor less when the guest gives them up. */
 	for (unsigned int i = 0; i < PAGES; i++)
