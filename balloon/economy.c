@@ -9,6 +9,7 @@
 #include "host/clock.h"
 #include "host/cpu.h"
 #include "host/log.h"
+#include "lib/string.h"
 #include "vcpu/balloon_port.h"
 
 #define POLICY_NS (250 * NS_PER_MS)
@@ -31,6 +32,7 @@
 static struct vm_economy *all[POLICY_GUESTS_MAX];
 static unsigned int count;
 static enum policy_state state;
+static uint64_t state_ns[POLICY_STATES], state_since_ns; /* since then it has not been counted */
 static uint64_t policy_ns;  /* the next step of the policy */
 /* In the worst state: who stands at its target waits, so all give more than that. */
 static uint64_t missing_pages;
@@ -223,6 +225,7 @@ static void set_balloon(struct vm_economy *economy, bool plenty, uint64_t now_ns
 		__atomic_load_n(&balloon->live, __ATOMIC_RELAXED),
 		__atomic_load_n(&balloon->target_pages, __ATOMIC_RELAXED),
 		__atomic_load_n(&balloon->actual_pages, __ATOMIC_RELAXED), now_ns);
+	wanted = policy_balloon_target(&economy->balloon, wanted);
 	if (plenty)
 		retarget(balloon, base_of(economy));
 	else if (policy_state_permits(state) & POLICY_MAY_BALLOON)
@@ -281,6 +284,12 @@ static uint64_t unclaimed_pages(void)
 	return pages;
 }
 
+static void count_state(uint64_t now_ns)
+{
+	state_ns[state] += now_ns - MIN(now_ns, state_since_ns);
+	state_since_ns = now_ns;
+}
+
 static void policy_step(uint64_t now_ns)
 {
 	struct policy_thresholds thresholds;
@@ -290,6 +299,7 @@ static void policy_step(uint64_t now_ns)
 	frame_get_stats(&stats);
 	total = frame_guest_total(&stats);
 	free = stats.frames[FRAME_FREE] - MIN(stats.frames[FRAME_FREE], unclaimed);
+	count_state(now_ns);
 	thresholds = policy_thresholds(&policy_settings, total);
 	state = policy_state_next(&policy_settings, state, free, total);
 	missing_pages = state == POLICY_LOW ?
@@ -394,6 +404,8 @@ uint64_t economy_poll(void)
 		part |= economy_takes_part(all[i]) && runs(all[i]);
 	if (watches && !part)
 		relax();
+	if (!watches)
+		state_since_ns = now_ns;
 	watches = part;
 	if ((part || ready) && now_ns >= policy_ns) {
 		if (part)
@@ -449,6 +461,7 @@ void economy_view(struct memory_view *view)
 		.store_pages = store.frames,
 		.overhead_pages = stats.frames[FRAME_VM],
 	};
+	memcpy(view->state_ns, state_ns, sizeof(state_ns));
 	for (unsigned int i = 0; i < count; i++) {
 		const struct guest_memory *memory = &all[i]->vm->memory;
 		const struct vm_balloon *balloon = all[i]->vm->balloon;

@@ -15,6 +15,7 @@ struct sampling_cost {
 
 struct memory_view {
 	enum policy_state state;
+	uint64_t state_ns[POLICY_STATES]; /* how long which was, somebody taking part */
 	uint64_t total_pages;      /* for guests, and what is needed for them */
 	uint64_t free_pages;
 	uint64_t private_pages;    /* frames that are one page of one guest */

@@ -135,6 +135,10 @@ struct policy_balloon {
 	uint64_t mark_pages; /* the size at mark_ns */
 	uint64_t mark_ns;    /* when it last moved, or was where it should be; 0: never looked at */
 	bool stuck;
+	/* The last look, and what the guest took out of it although nobody had asked it to. */
+	uint64_t last_target_pages, last_actual_pages;
+	uint64_t refuge_pages; /* the size down to which it did so */
+	uint64_t refuge_ns;    /* when it last did; 0: never, or long ago */
 };
 
 /*
@@ -142,10 +146,19 @@ struct policy_balloon {
  * so. Returns whether the guest is to be served by its balloon: not without a driver that runs
  * (`live`), nor when the balloon has grown by less than a sixteenth of what it lacks for longer
  * than patience_ms. It is trusted again once it moves. One that is to get smaller is never waited
- * for.
+ * for; and one out of which the guest helped itself is not asked for a while, so it does not serve.
  */
 bool policy_balloon_serves(const struct policy_settings *settings, struct policy_balloon *balloon,
 			   bool live, uint64_t target_pages, uint64_t actual_pages,
 			   uint64_t now_ns);
+
+/*
+ * The target for a balloon that was looked at just now, where `wanted_pages` are what would be
+ * had: a guest that was out of memory and took pages out of its balloon is not asked for them
+ * again for POLICY_REFUGE_NS. Taking them would be a fight for the same pages, in which the guest
+ * kills its programs; what it is to lose goes otherwise meanwhile.
+ */
+#define POLICY_REFUGE_NS (30 * NS_PER_SEC)
+uint64_t policy_balloon_target(const struct policy_balloon *balloon, uint64_t wanted_pages);
 
 #endif

@@ -101,6 +101,28 @@ bool policy_admit(const struct policy_promise *promises, unsigned int count, uin
 	return !admission->missing_pages;
 }
 
+/* It got smaller although it was below its target, and is so still. */
+static void watch_refuge(struct policy_balloon *balloon, bool live, uint64_t target_pages,
+			 uint64_t actual_pages, uint64_t now_ns)
+{
+	bool helped_itself = actual_pages < balloon->last_actual_pages &&
+			     actual_pages < MIN(balloon->last_target_pages, target_pages);
+
+	if (!live || (balloon->refuge_ns && now_ns - balloon->refuge_ns >= POLICY_REFUGE_NS))
+		balloon->refuge_ns = 0;
+	if (live && helped_itself) {
+		balloon->refuge_ns = now_ns;
+		balloon->refuge_pages = actual_pages;
+	}
+	balloon->last_target_pages = live ? target_pages : 0;
+	balloon->last_actual_pages = live ? actual_pages : 0;
+}
+
+uint64_t policy_balloon_target(const struct policy_balloon *balloon, uint64_t wanted_pages)
+{
+	return balloon->refuge_ns ? MIN(wanted_pages, balloon->refuge_pages) : wanted_pages;
+}
+
 bool policy_balloon_serves(const struct policy_settings *settings, struct policy_balloon *balloon,
 			   bool live, uint64_t target_pages, uint64_t actual_pages, uint64_t now_ns)
 {
@@ -118,5 +140,6 @@ bool policy_balloon_serves(const struct policy_settings *settings, struct policy
 	}
 	/* Pages given back count anew. */
 	balloon->mark_pages = MIN(balloon->mark_pages, actual_pages);
-	return live && !balloon->stuck;
+	watch_refuge(balloon, live, target_pages, actual_pages, now_ns);
+	return live && !balloon->stuck && !balloon->refuge_ns;
 }

@@ -77,6 +77,18 @@ static void show_guests(const struct memory_stats *stats, const struct memory_vi
 	mem_row_if("in the guests' balloons", view->ballooned_pages);
 }
 
+/* How long each state was, where any but the best has been. */
+static void show_states(const struct memory_view *view)
+{
+	if (!view->state_ns[POLICY_SOFT] && !view->state_ns[POLICY_HARD] &&
+		!view->state_ns[POLICY_LOW])
+		return;
+	for (unsigned int i = 0; i < POLICY_STATES; i++)
+		console_print("%s%s %llu s", i ? ", " : "    so far: ", policy_state_name(i),
+			(unsigned long long)(view->state_ns[i] / NS_PER_SEC));
+	console_print("\n");
+}
+
 static void show_free(const struct memory_stats *stats, const struct memory_view *view)
 {
 	mem_row("written to copy-on-write disks", stats->frames[FRAME_DISK] * PAGE_SIZE);
@@ -88,6 +100,7 @@ static void show_free(const struct memory_stats *stats, const struct memory_view
 	mem_row("  of these in one piece, at most",
 		stats->frames[FRAME_FREE] ? PAGE_SIZE << stats->largest_free_order : 0);
 	console_print("  %-44s %9s\n", "  which is the state", policy_state_name(view->state));
+	show_states(view);
 }
 
 static void list_vm(const struct managed_vm *managed)

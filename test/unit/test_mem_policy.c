@@ -465,8 +465,37 @@ static void test_balloon_that_stands_still_is_not_waited_for(void **state)
 	assert_true(look(&balloon, true, 2100, 2100, ++now));
 	assert_true(look(&balloon, true, 0, 2000, now += 20));
 	assert_true(look(&balloon, true, 3000, 1900, now += 5));
-	assert_true(look(&balloon, true, 3000, 500, now += 5));
+	assert_false(look(&balloon, true, 3000, 500, now += 5));
 	assert_false(look(&balloon, true, 3000, 400, now += 11));
+}
+
+static void test_balloon_that_a_guest_in_need_took_from_is_left_alone(void **state)
+{
+	struct policy_balloon balloon = { 0 };
+	unsigned int now = 0, refuge_s = POLICY_REFUGE_NS / NS_PER_SEC;
+
+	(void)state;
+	assert_true(look(&balloon, true, 1000, 1000, now++));
+	/* It gives back what it was told to give back, and the target rises before it has done so. */
+	assert_true(look(&balloon, true, 500, 900, now++));
+	assert_true(look(&balloon, true, 950, 800, now++));
+	assert_int_equal(policy_balloon_target(&balloon, 950), 950);
+	assert_true(look(&balloon, true, 1000, 1000, now++));
+	/* Out of memory, it helps itself: the target follows, and the balloon does not serve. */
+	assert_false(look(&balloon, true, 1000, 744, now++));
+	assert_int_equal(policy_balloon_target(&balloon, 1000), 744);
+	assert_int_equal(policy_balloon_target(&balloon, 600), 600);
+	assert_false(look(&balloon, true, 744, 488, now++));
+	assert_int_equal(policy_balloon_target(&balloon, 1200), 488);
+	assert_false(look(&balloon, true, 488, 488, now + refuge_s - 2));
+	assert_int_equal(policy_balloon_target(&balloon, 1200), 488);
+	/* Then it is asked again. */
+	assert_true(look(&balloon, true, 488, 488, now + refuge_s));
+	assert_int_equal(policy_balloon_target(&balloon, 1200), 1200);
+	assert_true(look(&balloon, true, 1200, 600, now + refuge_s + 1));
+	/* A driver that begins anew has an empty balloon, and refuses nothing. */
+	assert_false(look(&balloon, false, 1200, 0, now + refuge_s + 2));
+	assert_true(look(&balloon, true, 1200, 0, now + refuge_s + 3));
 }
 
 int main(void)
@@ -488,6 +517,7 @@ int main(void)
 		cmocka_unit_test(test_each_state_permits_more),
 		cmocka_unit_test(test_admission_sums_what_is_guaranteed),
 		cmocka_unit_test(test_balloon_that_stands_still_is_not_waited_for),
+		cmocka_unit_test(test_balloon_that_a_guest_in_need_took_from_is_left_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
