@@ -36,6 +36,8 @@ static uint64_t state_ns[POLICY_STATES], state_since_ns; /* since then it has no
 static uint64_t policy_ns;  /* the next step of the policy */
 /* In the worst state: who stands at its target waits, so all give more than that. */
 static uint64_t missing_pages;
+/* For a VM that starts when they are there. */
+static uint64_t room_pages, room_until_ns;
 static bool soon;           /* [a] economy_poll() comes within SOON_NS */
 static bool ready;          /* the table of equal pages is there */
 static bool watches;        /* somebody takes part and runs */
@@ -270,10 +272,15 @@ static void watch_waits(struct vm_economy *economy, uint64_t now_ns)
 	}
 }
 
-/* Of the free pages those that are guaranteed, and not there yet. */
-static uint64_t unclaimed_pages(void)
+static uint64_t room_for_starts(uint64_t now_ns)
 {
-	uint64_t pages = 0;
+	return now_ns < room_until_ns ? room_pages : 0;
+}
+
+/* Of the free pages those that are guaranteed, and not there yet. */
+static uint64_t unclaimed_pages(uint64_t now_ns)
+{
+	uint64_t pages = room_for_starts(now_ns);
 
 	for (unsigned int i = 0; i < count; i++) {
 		uint64_t resident = all[i]->vm->memory.resident_pages;
@@ -293,7 +300,7 @@ static void count_state(uint64_t now_ns)
 static void policy_step(uint64_t now_ns)
 {
 	struct policy_thresholds thresholds;
-	uint64_t total, free, unclaimed = unclaimed_pages();
+	uint64_t total, free, unclaimed = unclaimed_pages(now_ns);
 	struct memory_stats stats;
 
 	frame_get_stats(&stats);
@@ -306,7 +313,8 @@ static void policy_step(uint64_t now_ns)
 		thresholds.soft_pages - MIN(free, thresholds.soft_pages) : 0;
 	guest_memory_set_floor(unclaimed + thresholds.low_pages / 2, thresholds.low_pages / 4);
 	/* Targets are of pages that are one guest's own. */
-	set_targets(total - stats.frames[FRAME_SHARED] - stats.frames[FRAME_STORE]);
+	set_targets(total - stats.frames[FRAME_SHARED] - stats.frames[FRAME_STORE] -
+		room_for_starts(now_ns));
 	for (unsigned int i = 0; i < count; i++) {
 		if (!runs(all[i]))
 			continue;
@@ -315,6 +323,19 @@ static void policy_step(uint64_t now_ns)
 		set_limits(all[i]);
 		watch_waits(all[i], now_ns);
 	}
+}
+
+bool economy_make_room(uint64_t pages)
+{
+	uint64_t now_ns = clock_now_ns(), kept;
+
+	if (!watches)
+		return true;
+	room_until_ns = 0;
+	kept = unclaimed_pages(now_ns);
+	room_pages = pages;
+	room_until_ns = now_ns + ECONOMY_ROOM_NS;
+	return frame_free_count() >= kept + pages;
 }
 
 /* Frames that nobody shows any more. After all who shared have gone, so has the table. */

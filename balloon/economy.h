@@ -34,6 +34,14 @@ void economy_set_terms(struct vm *vm, const struct economy_terms *terms);
 /* It is about to be destroyed; nothing happens if it was never added. */
 void economy_remove(struct vm *vm);
 
+/*
+ * A VM is about to start, and `pages` are guaranteed to it: are they free, beside what is promised
+ * to others? If not they are had back from those who have more than they are guaranteed: ask again
+ * in a while, within ECONOMY_ROOM_NS, until they are. True also where nobody has such. Boot CPU.
+ */
+#define ECONOMY_ROOM_NS NS_PER_SEC
+bool economy_make_room(uint64_t pages);
+
 /* Do what is due. When to come again, in nanoseconds since the start; 0: when something changes. */
 uint64_t economy_poll(void);
 

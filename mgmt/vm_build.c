@@ -12,6 +12,7 @@
 #include "lib/printf.h"
 #include "lib/string.h"
 #include "mgmt/guest_layout.h"
+#include "mgmt/loader.h"
 #include "mgmt/text.h"
 #include "mgmt/vm_console.h"
 #include "mgmt/vm_disks.h"
@@ -110,6 +111,31 @@ int vm_build_admit(const struct managed_vm *managed, const struct vm_config *con
 		text_size(others.overhead_pages * PAGE_SIZE).chars,
 		text_size(total * PAGE_SIZE).chars);
 	return -ENOMEM;
+}
+
+static uint64_t loaded_pages(const struct loader_files *files)
+{
+	uint64_t bytes = files->kernel.bytes + files->initrd.bytes;
+
+	for (size_t i = 0; i < ARRAY_SIZE(files->modules); i++)
+		bytes += files->modules[i].bytes;
+	return bytes / PAGE_SIZE;
+}
+
+bool vm_build_has_room(const struct managed_vm *managed, const struct loader_files *files,
+	char *why, size_t size)
+{
+	uint64_t pages = MAX(config_min_memory(managed->config) / PAGE_SIZE, loaded_pages(files));
+	struct memory_stats stats;
+
+	pages += (OVERHEAD_BYTES + (pages * PAGE_SIZE >> OVERHEAD_SHIFT)) / PAGE_SIZE;
+	if (economy_make_room(pages))
+		return true;
+	frame_get_stats(&stats);
+	snprintf(why, size, "it needs %s at once, %s are free, and others have to give back what is"
+		" not guaranteed to them", text_size(pages * PAGE_SIZE).chars,
+		text_size(stats.frames[FRAME_FREE] * PAGE_SIZE).chars);
+	return false;
 }
 
 /* --- Creation and destruction --- */

@@ -14,6 +14,13 @@
  */
 int vm_build_admit(const struct managed_vm *managed, const struct vm_config *config, char *why,
 	size_t size) __must_check;
+struct loader_files;
+/*
+ * Is free what is guaranteed to it, and what loading it takes? If not, it is had back from others:
+ * ask again soon. `why` holds half a sentence then.
+ */
+bool vm_build_has_room(const struct managed_vm *managed, const struct loader_files *files,
+	char *why, size_t size);
 /* managed->vm is NULL before. 0, or -E... with half a sentence and nothing left behind. */
 int vm_build(struct managed_vm *managed, char *why, size_t size) __must_check;
 /* What the VM may use now is what its configuration says. The VM is there. */

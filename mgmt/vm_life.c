@@ -18,6 +18,8 @@
 #define QUICK_RESET_NS (10 * NS_PER_SEC)
 #define QUICK_RESETS 3
 #define RESTART_DOUBLINGS 5
+/* One that waits for memory to start with looks for it so often. */
+#define ROOM_NS (100 * NS_PER_MS)
 
 void vm_tell(struct managed_vm *managed, const char *format, ...)
 {
@@ -41,6 +43,7 @@ static void forget_last_run(struct managed_vm *managed)
 	managed->last_stop = VM_STOP_NONE;
 }
 
+/* -EAGAIN: memory for it is on its way. */
 static int prepare(struct managed_vm *managed, char *why, size_t size)
 {
 	struct loader_files files;
@@ -61,11 +64,21 @@ static int prepare(struct managed_vm *managed, char *why, size_t size)
 	error = loader_find_files(managed->config, &files, why, size);
 	if (!error)
 		error = vm_build_admit(managed, managed->config, why, size);
+	if (!error && !vm_build_has_room(managed, &files, why, size))
+		return -EAGAIN;
 	if (!error && !managed->vm)
 		error = vm_build(managed, why, size);
 	if (!error)
 		error = loader_load(managed->vm, managed->config, &files, why, size);
 	return error;
+}
+
+static void wait_for_room(struct managed_vm *managed, const char *why)
+{
+	managed->restart_ns = clock_now_ns() + ROOM_NS;
+	if (!managed->waits_for_room)
+		vm_tell(managed, "waits to start: %s", why);
+	managed->waits_for_room = true;
 }
 
 /* Load and let run; the VM is new or reset. `said` is the state line when that works. */
@@ -76,6 +89,11 @@ static int start(struct managed_vm *managed, const char *said)
 
 	forget_last_run(managed);
 	error = prepare(managed, why, sizeof(why));
+	if (error == -EAGAIN) {
+		wait_for_room(managed, why);
+		return error;
+	}
+	managed->waits_for_room = false;
 	if (error) {
 		vm_unbuild(managed);
 		vm_tell(managed, "could not start: %s", why);
@@ -91,6 +109,7 @@ static int start(struct managed_vm *managed, const char *said)
 int vms_start(struct managed_vm *managed)
 {
 	managed->quick_resets = 0;
+	managed->waits_for_room = false;
 	return start(managed, "started");
 }
 
@@ -130,6 +149,7 @@ void vms_destroy(struct managed_vm *managed)
 	}
 	vm_unbuild(managed);
 	vm_disks_close(managed);
+	managed->restart_ns = 0;
 	managed->last_stop = VM_STOP_NONE;
 	vm_tell(managed, "destroyed");
 	if (managed->created)

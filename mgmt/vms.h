@@ -86,6 +86,7 @@ struct managed_vm {
 	uint64_t table_pages;      /* of these, second-level page tables then */
 	unsigned int quick_resets; /* in a row, by the guest, soon after its start */
 	uint64_t restart_ns;       /* it starts again then; 0: not waiting */
+	bool waits_for_room;       /* for memory, and that was told */
 	struct vm_sample sample;
 	struct mem_history memory_history;
 };
@@ -103,7 +104,7 @@ bool vms_any_running(void);
 
 /* Start those that the configuration says; the console of a single one is attached. */
 void vms_autostart(void);
-/* The VM does not run. 0, or -E... after its state line. */
+/* The VM does not run. 0, or -E... after its state line; -EAGAIN: it starts when it has memory. */
 int vms_start(struct managed_vm *managed);
 /* The VM runs or waits to start again. The state line follows when it has stopped. */
 void vms_stop(struct managed_vm *managed);

@@ -380,6 +380,12 @@ int economy_add(struct vm *vm, const struct economy_terms *terms)
 	return 0;
 }
 
+bool economy_make_room(uint64_t pages)
+{
+	fake.room_wanted = pages;
+	return !fake.no_room;
+}
+
 void economy_remove(struct vm *vm)
 {
 	vm->economy = NULL;

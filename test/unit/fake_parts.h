@@ -8,6 +8,8 @@
 
 struct fake_parts {
 	unsigned int created, destroyed, loaded, started, reset, stop_requests;
+	bool no_room;         /* what is guaranteed to a VM that starts is not free yet */
+	uint64_t room_wanted; /* pages, the last time */
 	int create_error, tsc_error, platform_error, find_error, load_error;
 	uint64_t free_frames, vm_frames, guest_frames;
 	struct virtio_mem_state hotplug; /* of the VM that has one */

@@ -134,6 +134,45 @@ static void resets_load_the_kernel_again(void **state)
 	assert_int_equal(fake.created, 1);
 }
 
+static void a_start_waits_for_what_is_guaranteed(void **state)
+{
+	struct managed_vm *one = vms_find("one");
+
+	(void)state;
+	fake.no_room = true;
+	fake_serial_take();
+	vms_start(one);
+	assert_true(strstr(fake_serial_take(), "vm one: waits to start: it needs "));
+	assert_true(fake.room_wanted >= config_min_memory(one->config) / PAGE_SIZE);
+	assert_string_equal(vms_state_name(one), "waiting");
+	assert_int_equal(fake.created, 0);
+	/* It is told once. */
+	for (int i = 0; i < 20; i++) {
+		fake_clock_advance(100 * NS_PER_MS);
+		assert_true(vms_poll());
+	}
+	assert_said("");
+	fake.no_room = false;
+	fake_clock_advance(100 * NS_PER_MS);
+	vms_poll();
+	assert_said("vm one: started\r\n");
+	assert_int_equal(fake.loaded, 1);
+	/* It can be stopped meanwhile, and be destroyed. */
+	ends(one, VM_STOP_POWER_OFF, 0, NULL);
+	fake.no_room = true;
+	vms_start(one);
+	vms_stop(one);
+	assert_string_equal(vms_state_name(one), "stopped");
+	vms_start(one);
+	assert_string_equal(vms_state_name(one), "waiting");
+	vms_destroy(one);
+	fake.no_room = false;
+	fake_clock_advance(NS_PER_SEC);
+	vms_poll();
+	assert_false(managed_is_running(one));
+	assert_int_equal(fake.loaded, 1);
+}
+
 static void a_boot_loop_is_slowed_down(void **state)
 {
 	struct managed_vm *one = vms_find("one");
@@ -629,6 +668,7 @@ int main(void)
 		TEST(start_stop_start),
 		TEST(each_end_has_its_line),
 		TEST(resets_load_the_kernel_again),
+		TEST(a_start_waits_for_what_is_guaranteed),
 		TEST(a_boot_loop_is_slowed_down),
 		TEST(the_operator_wins_over_the_guest),
 		TEST(destroy_gives_everything_back),
