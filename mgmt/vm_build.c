@@ -113,11 +113,11 @@ int vm_build_admit(const struct managed_vm *managed, const struct vm_config *con
 	return -ENOMEM;
 }
 
-static uint64_t loaded_pages(const struct loader_files *files)
+static uint64_t loaded_pages(const struct vm_config *config, const struct loader_files *files)
 {
 	uint64_t bytes = files->kernel.bytes + files->initrd.bytes;
 
-	for (size_t i = 0; i < ARRAY_SIZE(files->modules); i++)
+	for (size_t i = 0; i < config->module_count; i++)
 		bytes += files->modules[i].bytes;
 	return bytes / PAGE_SIZE;
 }
@@ -125,7 +125,8 @@ static uint64_t loaded_pages(const struct loader_files *files)
 bool vm_build_has_room(const struct managed_vm *managed, const struct loader_files *files,
 	char *why, size_t size)
 {
-	uint64_t pages = MAX(config_min_memory(managed->config) / PAGE_SIZE, loaded_pages(files));
+	const struct vm_config *config = managed->config;
+	uint64_t pages = MAX(config_min_memory(config) / PAGE_SIZE, loaded_pages(config, files));
 	struct memory_stats stats;
 
 	pages += (OVERHEAD_BYTES + (pages * PAGE_SIZE >> OVERHEAD_SHIFT)) / PAGE_SIZE;
