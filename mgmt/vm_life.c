@@ -20,6 +20,7 @@
 #define RESTART_DOUBLINGS 5
 /* One that waits for memory to start with looks for it so often. */
 #define ROOM_NS (100 * NS_PER_MS)
+#define ROOM_PATIENCE_NS (300 * NS_PER_SEC)
 
 void vm_tell(struct managed_vm *managed, const char *format, ...)
 {
@@ -73,12 +74,19 @@ static int prepare(struct managed_vm *managed, char *why, size_t size)
 	return error;
 }
 
-static void wait_for_room(struct managed_vm *managed, const char *why)
+/* False: it has waited long enough, and others wait because of it. */
+static bool wait_for_room(struct managed_vm *managed, const char *why)
 {
-	managed->restart_ns = clock_now_ns() + ROOM_NS;
-	if (!managed->waits_for_room)
+	uint64_t now_ns = clock_now_ns();
+
+	if (!managed->room_since_ns) {
 		vm_tell(managed, "waits to start: %s", why);
-	managed->waits_for_room = true;
+		managed->room_since_ns = now_ns;
+	}
+	if (now_ns - managed->room_since_ns >= ROOM_PATIENCE_NS)
+		return false;
+	managed->restart_ns = now_ns + ROOM_NS;
+	return true;
 }
 
 /* Load and let run; the VM is new or reset. `said` is the state line when that works. */
@@ -89,11 +97,9 @@ static int start(struct managed_vm *managed, const char *said)
 
 	forget_last_run(managed);
 	error = prepare(managed, why, sizeof(why));
-	if (error == -EAGAIN) {
-		wait_for_room(managed, why);
+	if (error == -EAGAIN && wait_for_room(managed, why))
 		return error;
-	}
-	managed->waits_for_room = false;
+	managed->room_since_ns = 0;
 	if (error) {
 		vm_unbuild(managed);
 		vm_tell(managed, "could not start: %s", why);
@@ -109,7 +115,7 @@ static int start(struct managed_vm *managed, const char *said)
 int vms_start(struct managed_vm *managed)
 {
 	managed->quick_resets = 0;
-	managed->waits_for_room = false;
+	managed->room_since_ns = 0;
 	return start(managed, "started");
 }
 

@@ -86,7 +86,7 @@ struct managed_vm {
 	uint64_t table_pages;      /* of these, second-level page tables then */
 	unsigned int quick_resets; /* in a row, by the guest, soon after its start */
 	uint64_t restart_ns;       /* it starts again then; 0: not waiting */
-	bool waits_for_room;       /* for memory, and that was told */
+	uint64_t room_since_ns;    /* it waits for memory to start with, and that was told; 0: no */
 	struct vm_sample sample;
 	struct mem_history memory_history;
 };

@@ -166,6 +166,18 @@ static void a_start_waits_for_what_is_guaranteed(void **state)
 	assert_string_equal(vms_state_name(one), "stopped");
 	vms_start(one);
 	assert_string_equal(vms_state_name(one), "waiting");
+	for (int i = 0; i < 299; i++) {
+		fake_clock_advance(NS_PER_SEC);
+		vms_poll();
+	}
+	assert_string_equal(vms_state_name(one), "waiting");
+	fake_serial_take();
+	fake_clock_advance(2 * NS_PER_SEC);
+	vms_poll();
+	assert_true(strstr(fake_serial_take(), "vm one: could not start: it needs "));
+	assert_string_equal(vms_state_name(one), "not started");
+	vms_start(one);
+	assert_string_equal(vms_state_name(one), "waiting");
 	vms_destroy(one);
 	fake.no_room = false;
 	fake_clock_advance(NS_PER_SEC);
