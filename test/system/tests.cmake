@@ -83,7 +83,9 @@ ballast_system_test(sharing-10 qemu-svm LONG TIMEOUT 1800)
 # Experiments with the memory economy: docs/memory.md has their tables.
 ballast_system_test(pressure qemu-svm LONG TIMEOUT 900)
 ballast_system_test(idle-tax qemu-svm LONG TIMEOUT 900)
-ballast_system_test(sampling qemu-svm LONG TIMEOUT 900)
+ballast_system_test(sampling qemu-svm LONG TIMEOUT 1800)
+ballast_system_test(sampling-short qemu-svm)
+ballast_system_test(sampling-short bochs-vmx LONG TIMEOUT 900)
 ballast_system_test(swapping qemu-svm LONG TIMEOUT 1800)
 ballast_system_test(many-64 qemu-svm LONG TIMEOUT 1800)
 

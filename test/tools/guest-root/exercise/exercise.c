@@ -4,7 +4,7 @@
  * exercise spin|forks|ipis|timers     be a load
  * exercise victim SECONDS             say how much work gets done
  * exercise clocks EVERY TIMES         say what the clocks say
- * exercise touch MIB SEED [text]      hold memory, and touch as much of it as it is told
+ * exercise touch MIB SEED [text|MS]   hold memory, and touch as much of it as it is told
  * exercise probe                      do a little, and say how long it took
  * exercise read FILE MIB EVERY        read random records
  * exercise serve FOLDER FILES KIB EVERY   read and write many files
@@ -296,7 +296,8 @@ int main(int argc, char **argv)
 	if (strcmp(verb, "clocks") == 0 && argc > 3)
 		return load_clocks((unsigned int)atoi(argv[2]), (unsigned int)atoi(argv[3]));
 	if (strcmp(verb, "touch") == 0 && argc > 3)
-		return load_touch((unsigned int)atoi(argv[2]), (unsigned int)atoi(argv[3]), argc > 4);
+		return load_touch((unsigned int)atoi(argv[2]), (unsigned int)atoi(argv[3]),
+			argc > 4 && strcmp(argv[4], "text") == 0, argc > 4 ? atoi(argv[4]) : 0);
 	if (strcmp(verb, "probe") == 0)
 		return load_probe();
 	if (strcmp(verb, "read") == 0 && argc > 4)
@@ -305,7 +306,7 @@ int main(int argc, char **argv)
 		return load_serve(argv[2], (unsigned int)atoi(argv[3]), (unsigned int)atoi(argv[4]),
 			(unsigned int)atoi(argv[5]));
 	fprintf(stderr, "usage: exercise check SECONDS [STAGE...] | spin | forks | ipis | timers | victim SECONDS | "
-			"clocks EVERY TIMES | touch MIB SEED [text] | probe | read FILE MIB EVERY | "
+			"clocks EVERY TIMES | touch MIB SEED [text|MS] | probe | read FILE MIB EVERY | "
 			"serve FOLDER FILES KIB EVERY\n");
 	return 2;
 }

@@ -67,7 +67,7 @@ static void pages_check(struct page *pages, const uint32_t *touches, unsigned in
 	printf("exercise: checked %u pages, %u bad\n", count, bad);
 }
 
-int load_touch(unsigned int mib, unsigned int own_seed, bool text)
+int load_touch(unsigned int mib, unsigned int own_seed, bool text, int every_ms)
 {
 	unsigned int count = mib * PAGES_PER_MIB, touched = 0;
 	struct page *pages = mmap(NULL, count * sizeof(*pages), PROT_READ | PROT_WRITE,
@@ -84,7 +84,7 @@ int load_touch(unsigned int mib, unsigned int own_seed, bool text)
 	for (unsigned int i = 0; i < count; i++)
 		page_make(&pages[i], i, text);
 	printf("exercise: holds %u MiB at %.1f s\n", mib, uptime_s());
-	while ((length = order_read(order, sizeof(order), ROUND_MS)) >= 0) {
+	while ((length = order_read(order, sizeof(order), every_ms > 0 ? every_ms : ROUND_MS)) >= 0) {
 		if (length && strcmp(order, "check") == 0) {
 			pages_check(pages, touches, count, text);
 		} else if (length) {
