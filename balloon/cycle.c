@@ -16,15 +16,24 @@
 #define BREAK_PAGES 16U
 /* While something is under way. */
 #define STEP_NS (2 * NS_PER_MS)
+/* A round that gains less than one page in so many makes the next one half as fast, */
+#define WORTH_PART 64U
+/* down to 1 / 2^n. */
+#define SLOWEST 4U
 /* So long a page may be touched before it counts as cold; less when guests wait for memory. */
 #define AGE_NS (200 * NS_PER_MS)
 #define HURRIED_AGE_NS (20 * NS_PER_MS)
 #define REGION_BYTES (PAGE_SIZE * CYCLE_BATCH)
 
+static uint64_t new_frames; /* pages of all guests that became frames for others to join */
+
 void cycle_reset(struct vm_economy *economy)
 {
 	sampling_reset(&economy->sampling);
+	economy->due_ns = 0;
 	economy->stage = CYCLE_SCAN;
+	economy->slower = 0;
+	economy->looked = economy->gained = 0;
 	pager_cancel(&economy->vm->memory);
 	economy->batched = economy->decided = 0;
 	economy->swapping = economy->sent = economy->writing = 0;
@@ -58,6 +67,33 @@ static void look_at(struct vm_economy *economy, gpa_t gpa)
 		economy->batch[economy->batched++] = gpa;
 }
 
+/* Of one that rests all has been seen; looking for more is worth little. */
+static void end_round(struct vm_economy *economy)
+{
+	if (economy->gained < economy->looked / WORTH_PART)
+		economy->slower = MIN(economy->slower + 1, SLOWEST);
+	else
+		economy->slower = 0;
+	economy->scan_faults = economy->vm->memory.faults;
+	economy->scan_frames = new_frames;
+	economy->looked = economy->gained = 0;
+}
+
+/*
+ * From one look to the next. The full pace is worth it again for a guest that has got new pages
+ * since, and for all when others have got pages that some guest had before.
+ */
+static uint64_t pace_ns(struct vm_economy *economy, unsigned int permits)
+{
+	const struct guest_memory *memory = &economy->vm->memory;
+	uint64_t news = MAX(memory->faults - economy->scan_faults,
+		new_frames - economy->scan_frames);
+
+	if (permits || news > memory->limit_pages / WORTH_PART)
+		economy->slower = 0;
+	return (NS_PER_SEC * LOOK_PAGES / MAX(policy_settings.scan_pages, 1U)) << economy->slower;
+}
+
 /* The region after this one in which the guest has RAM; from the last back to the first. */
 static void next_region(struct vm_economy *economy)
 {
@@ -75,6 +111,7 @@ static void next_region(struct vm_economy *economy)
 		return;
 	}
 	economy->region = 0;
+	end_round(economy);
 }
 
 static void take_batch(struct vm_economy *economy)
@@ -99,15 +136,16 @@ static void take_batch(struct vm_economy *economy)
 /* Some pages more of the region. When to go on. */
 static uint64_t look(struct vm_economy *economy, unsigned int permits, uint64_t now_ns)
 {
-	uint64_t pace_ns = NS_PER_SEC * LOOK_PAGES / MAX(policy_settings.scan_pages, 1U);
+	uint64_t pace = pace_ns(economy, permits), due_ns = economy->scan_ns + pace;
 
-	if (!economy->pressed && (now_ns < economy->scan_ns || !policy_settings.scan_pages))
-		return policy_settings.scan_pages ? economy->scan_ns : 0;
-	economy->scan_ns = now_ns + pace_ns;
+	if (!economy->pressed && (now_ns < due_ns || !policy_settings.scan_pages))
+		return policy_settings.scan_pages ? due_ns : 0;
+	economy->scan_ns = now_ns;
+	economy->looked += LOOK_PAGES;
 	for (unsigned int i = 0; i < LOOK_PAGES && economy->at < CYCLE_BATCH; i++)
 		look_at(economy, economy->region + (uint64_t)economy->at++ * PAGE_SIZE);
 	if (economy->at < CYCLE_BATCH)
-		return economy->pressed ? now_ns + STEP_NS : economy->scan_ns;
+		return economy->pressed ? now_ns + STEP_NS : now_ns + pace;
 	take_batch(economy);
 	/* Where memory is plentiful, a region with nothing to gain is one leaf again. */
 	if (economy->stage == CYCLE_SCAN && !permits)
@@ -132,6 +170,7 @@ struct question {
 	gpa_t gpa;
 	bool swap;  /* what does not go elsewhere goes to the disk */
 	bool stays; /* and so does this page */
+	bool gains; /* it takes less room, and whoever looks for such pages may find more */
 };
 
 static struct page_fate decide(const void *page, hpa_t frame, void *arg)
@@ -142,12 +181,16 @@ static struct page_fate decide(const void *page, hpa_t frame, void *arg)
 	uint64_t hash;
 	hpa_t shared = HPA_NONE;
 
-	if (share_is_zero(page))
+	if (share_is_zero(page)) {
+		question->gains = true;
 		return (struct page_fate){ .fate = FATE_ZERO };
+	}
 	hash = share_hash(page, group_of(economy));
 	if (share_look(hash, economy->vm->memory.number, question->gpa >> PAGE_SHIFT) != SHARE_NEW)
 		shared = share_join(hash, page, frame);
-	if (shared != HPA_NONE)
+	new_frames += shared == frame;
+	question->gains = shared != HPA_NONE;
+	if (question->gains)
 		return (struct page_fate){ .fate = FATE_SHARED, .shared = shared };
 	if (economy->pressed)
 		fate = compress(page);
@@ -169,10 +212,11 @@ static void decide_some(struct vm_economy *economy, unsigned int permits, uint64
 
 	for (; economy->decided < end; economy->decided++) {
 		struct question question = { economy, economy->batch[economy->decided],
-			may_swap(economy, permits, wanted_pages), false };
+			may_swap(economy, permits, wanted_pages), false, false };
 
 		/* One that was rescued is none any more. */
 		guest_memory_decide(&economy->vm->memory, question.gpa, decide, &question);
+		economy->gained += question.gains;
 		if (question.stays)
 			economy->batch[economy->swapping++] = question.gpa;
 	}

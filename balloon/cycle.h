@@ -14,6 +14,7 @@
 struct vm_economy {
 	struct vm *vm;
 	uint64_t started_ns;                /* of its life that all of this is about; 0: none */
+	uint64_t due_ns;                    /* its next step; 0: at once */
 	struct economy_terms terms;
 	struct policy_guest guest;
 	struct policy_balloon balloon;
@@ -36,7 +37,10 @@ struct vm_economy {
 	gpa_t region;          /* of 2 MiB, that is looked at */
 	unsigned int at;       /* page of it */
 	uint64_t ready_ns;     /* CYCLE_AGE: until then they may be touched */
-	uint64_t scan_ns;      /* the next look */
+	uint64_t scan_ns;      /* the last look */
+	unsigned int slower;   /* the pace is 1 / 2^n: the last rounds found nothing */
+	uint64_t looked, gained; /* in this round: pages, and those that take less room now */
+	uint64_t scan_faults, scan_frames; /* what had happened by the end of the last one */
 
 	/* For the screen. */
 	uint64_t faults_before, fault_rate, rate_ns;

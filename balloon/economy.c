@@ -26,6 +26,10 @@
 #define DEVICES_NS (2 * NS_PER_MS)
 /* Where memory is not short, looking after it takes a tenth of the boot CPU's time at most. */
 #define REST_TIMES 9
+/* One turn takes no longer; the next one goes on with the guests that come then. */
+#define TURN_NS (500 * NS_PER_US)
+/* What is due for many guests, one soon after the other, is done at one time. */
+#define LEAST_REST_NS NS_PER_MS
 /* A guest that waits longer than this is told of. */
 #define TELL_NS NS_PER_SEC
 
@@ -122,6 +126,7 @@ void economy_set_terms(struct vm *vm, const struct economy_terms *terms)
 	struct vm_economy *economy = vm->economy;
 
 	economy->terms = *terms;
+	economy->due_ns = 0;
 	if (economy_takes_part(economy) && get_ready()) {
 		log_line("vm %s: no memory for the table of equal pages: nothing is taken from it",
 			vm->name);
@@ -394,23 +399,47 @@ static uint64_t tell(struct vm_economy *economy, uint64_t now_ns)
 		economy->devices_ns : 0;
 }
 
+/* One guest's step, if it is due: when its next one is. */
+static uint64_t cycle_of(struct vm_economy *economy, uint64_t now_ns)
+{
+	const struct guest_limbo *limbo = &economy->vm->memory.limbo;
+	bool given_up = __atomic_load_n(&limbo->filling_count, __ATOMIC_RELAXED);
+	uint64_t again;
+
+	if (now_ns < economy->due_ns && !given_up)
+		return economy->due_ns;
+	again = cycle_step(
+		economy, policy_state_permits(state), wanted_of(economy), now_ns);
+	/* By then the policy may have thought of something else. */
+	economy->due_ns = clock_sooner(again, now_ns + POLICY_NS);
+	return again;
+}
+
 /*
- * A part of each guest's sampling, scanning and reclaiming: when to come again; 0: nothing is
- * left to do.
+ * A part of each guest's sampling, scanning and reclaiming, of all in turn: when to come again; 0:
+ * nothing is left to do.
  */
 static uint64_t cycles(uint64_t now_ns)
 {
 	static uint64_t rest_ns;
-	uint64_t again = 0;
+	static unsigned int next;
+	uint64_t again = 0, until_ns = now_ns;
 
 	if (now_ns < rest_ns && state < POLICY_HARD)
 		return rest_ns;
-	for (unsigned int i = 0; i < count; i++)
-		if (runs(all[i]))
-			again = clock_sooner(again, cycle_step(all[i], policy_state_permits(state),
-				wanted_of(all[i]), now_ns));
-	rest_ns = clock_now_ns();
-	rest_ns += REST_TIMES * (rest_ns - now_ns);
+	for (unsigned int i = 0; i < count; i++) {
+		struct vm_economy *economy = all[next++ % count];
+
+		if (!runs(economy))
+			continue;
+		again = clock_sooner(again, cycle_of(economy, now_ns));
+		until_ns = clock_now_ns();
+		if (until_ns - now_ns < TURN_NS)
+			continue;
+		again = until_ns;
+		break;
+	}
+	rest_ns = until_ns + MAX(REST_TIMES * (until_ns - now_ns), (uint64_t)LEAST_REST_NS);
 	return again && state < POLICY_HARD ? MAX(again, rest_ns) : again;
 }
 

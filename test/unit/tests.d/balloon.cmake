@@ -3,6 +3,8 @@ set(MEM_POLICY_SOURCES balloon/policy.c balloon/policy_state.c)
 ballast_unit_test(mem_estimate SOURCES test/unit/test_mem_estimate.c balloon/estimate.c)
 ballast_unit_test(sampling SOURCES test/unit/test_sampling.c test/unit/fake_clock.c balloon/sampling.c balloon/estimate.c
 	DEFINITIONS BALLAST_FAKE_CLOCK)
+ballast_unit_test(cycle SOURCES test/unit/test_cycle.c test/unit/fake_clock.c balloon/cycle.c ${MEM_POLICY_SOURCES}
+	DEFINITIONS BALLAST_FAKE_CLOCK)
 ballast_unit_test(mem_policy SOURCES test/unit/test_mem_policy.c ${MEM_POLICY_SOURCES})
 # The policy with guests, in simulated time.
 ballast_unit_test(mem_sim SOURCES test/unit/test_mem_sim.c test/unit/mem_sim.c balloon/estimate.c
