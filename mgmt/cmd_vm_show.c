@@ -126,6 +126,16 @@ static struct text seconds(uint64_t ns)
 	return text;
 }
 
+/* How quick the guest is for whoever types: when it last wrote, by its serial port. */
+static void show_answer(struct console_port *port)
+{
+	uint64_t ns;
+
+	if (console_port_answer_ns(port, &ns))
+		console_print("  console   last written to %llu us after the last key\n",
+			(unsigned long long)(ns / NS_PER_US));
+}
+
 /* All vCPUs together. */
 static void show_time(const struct managed_vm *managed)
 {
@@ -253,6 +263,7 @@ void cmd_vm_show(const struct shell_call *call)
 		show_balloon(vm->balloon);
 	if (managed_is_running(managed) && managed->hotplug)
 		show_hotplug(managed->hotplug);
+	show_answer(&call->vm->port);
 	show_time(managed);
 	if (managed_is_running(managed))
 		for (unsigned int i = 0; i < vm->vcpu_count; i++)

@@ -35,6 +35,8 @@ struct console_port {
 	char *scrollback;     /* [I] ring of CONSOLE_SCROLLBACK bytes [port.lock] */
 	uint64_t written;     /* [port.lock] bytes ever written to the ring */
 	uint64_t seen;        /* [port.lock] of these the operator has seen so many */
+	uint64_t typed_ns;    /* when the last key for the guest arrived at the machine; 0: none */
+	uint64_t answered_ns; /* [port.lock] when the guest last wrote, attached */
 	bool refused;         /* [console.lock] with the port attached */
 };
 
@@ -65,6 +67,11 @@ bool console_is_attached(const struct console_port *port);
 void console_port_drain(struct console_port *port);
 /* The VM behind the port has ended: the shell has the console again, if the port was attached. */
 void console_port_ended(struct console_port *port);
+/*
+ * How long after the last key the guest last wrote while it was attached; false: it has not, or no
+ * key was ever for it.
+ */
+bool console_port_answer_ns(struct console_port *port, uint64_t *ns);
 /* The end of what the guest wrote, as a command's answer: for a guest that does not run. */
 void console_show(struct console_port *port);
 

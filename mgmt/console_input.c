@@ -17,6 +17,7 @@
 static struct {
 	uint8_t ring[INPUT_RING];      /* received */
 	uint32_t head, tail;           /* free-running */
+	uint64_t arrived_ns;           /* when the last one came */
 	uint8_t typed[INPUT_RING];     /* for the attached guest */
 	size_t typed_count;
 	bool escape;                   /* the escape key was the last one */
@@ -28,8 +29,10 @@ bool console_receive(void)
 {
 	int byte;
 
-	while (input.head - input.tail < INPUT_RING && (byte = serial_read()) >= 0)
+	while (input.head - input.tail < INPUT_RING && (byte = serial_read()) >= 0) {
 		input.ring[input.head++ % INPUT_RING] = (uint8_t)byte;
+		input.arrived_ns = clock_now_ns();
+	}
 	return input.head != input.tail;
 }
 
@@ -41,6 +44,7 @@ bool console_wants_prompt(void)
 
 static void type_to_guest(uint8_t byte)
 {
+	console.attached->typed_ns = input.arrived_ns;
 	/* A guest that reads nothing loses what comes last, as on a real line. */
 	if (input.typed_count < sizeof(input.typed))
 		input.typed[input.typed_count++] = byte;

@@ -15,6 +15,7 @@
 int console_port_init(struct console_port *port)
 {
 	port->written = port->seen = 0;
+	port->typed_ns = port->answered_ns = 0;
 	port->refused = false;
 	port->scrollback = heap_alloc(CONSOLE_SCROLLBACK, FRAME_VM);
 	return port->scrollback ? 0 : -ENOMEM;
@@ -57,11 +58,24 @@ static size_t shown_output(struct console_port *port, const uint8_t *bytes, size
 	port->refused = taken < count;
 	spin_lock(&port->lock);
 	keep(port, bytes, taken);
-	if (attached)
+	if (attached) {
 		port->seen = port->written;
+		port->answered_ns = taken ? clock_now_ns() : port->answered_ns;
+	}
 	spin_unlock(&port->lock);
 	spin_unlock(&console.lock);
 	return taken;
+}
+
+bool console_port_answer_ns(struct console_port *port, uint64_t *ns)
+{
+	bool answered;
+
+	spin_lock(&port->lock);
+	answered = port->typed_ns && port->answered_ns >= port->typed_ns;
+	*ns = port->answered_ns - port->typed_ns;
+	spin_unlock(&port->lock);
+	return answered;
 }
 
 size_t console_port_output(struct console_port *port, const uint8_t *bytes, size_t count)

@@ -945,12 +945,37 @@ static void a_trace_is_shown_as_the_line_can_take_it(void **state)
 	assert_string_equal(fake_serial_take(), "");
 }
 
+static void a_guests_answer_is_timed(void **state)
+{
+	uint64_t ns;
+
+	(void)state;
+	attach(&alpha);
+	guest_says(&alpha, "by itself");
+	assert_false(console_port_answer_ns(&alpha.port, &ns));
+	fake_clock_advance(5 * NS_PER_MS);
+	type("k");
+	assert_false(console_port_answer_ns(&alpha.port, &ns));
+	fake_clock_advance(30 * NS_PER_MS);
+	guest_says(&alpha, "k");
+	fake_clock_advance(10 * NS_PER_MS);
+	guest_says(&alpha, "answer");
+	fake_clock_advance(NS_PER_SEC);
+	/* Of what is typed for Ballast the guest knows nothing, and what comes then is no answer. */
+	type("\x1d" "d");
+	guest_says(&alpha, "later");
+	assert_true(console_port_answer_ns(&alpha.port, &ns));
+	assert_int_equal(ns, 40 * NS_PER_MS);
+	assert_false(console_port_answer_ns(&beta.port, &ns));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(keys_reach_the_shell),
 		TEST(keys_wake_the_boot_cpu),
+		TEST(a_guests_answer_is_timed),
 		TEST(a_line_leaves_half_typed_input_alone),
 		TEST(a_key_after_a_line_is_drawn_whole),
 		TEST(lines_between_answers_start_rows),
