@@ -14,7 +14,7 @@ import test_clocks
 import test_many
 from test_many import PROMPT, destroy_all
 
-UNITS = {"KiB": 1 / 1024, "MiB": 1, "GiB": 1024}
+UNITS = {"KiB": 1 / 1024, "MiB": 1, "GiB": 1024}  # in MiB
 TROUBLE = f"{guests.KERNEL_DEATH}|{test_many.ENDED}|Out of memory|Killed process"
 
 
@@ -59,10 +59,7 @@ class Guest(test_clocks.Console):
         self.does(f"echo turn-$(({self.turns}))", rf"^turn-{self.turns}$")
 
     def does(self, line, wanted, timeout_s=300):
-        self.machine.send_line(line)
-        match = self.wait(wanted, timeout_s)
-        self.wait(guests.SHELL, 120)
-        return match
+        return guests.does(self.machine, line, wanted, timeout_s, TROUBLE)
 
     def run(self, line, wanted, timeout_s=300):
         """A line of the shell, and what it answers."""

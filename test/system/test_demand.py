@@ -6,6 +6,7 @@ import re
 
 import guests
 import suite
+from economy import UNITS
 from test_console import LEAVE, PROMPT, power_off
 from test_isolation import table
 from test_many import free_mib
@@ -14,7 +15,6 @@ GUEST_MIB = 4096
 MACHINE_MIB = 4608
 FILES_MIB = (256, 512)  # that the guest writes, one after the other
 SLACK_MIB = 64  # of pieces of 2 MiB a part may be unused, and what the kernel unpacked itself in is free again for it
-UNITS = {"KiB": 1 / 1024, "MiB": 1, "GiB": 1024}
 
 
 def given_mib(machine):

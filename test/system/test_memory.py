@@ -8,9 +8,9 @@ import re
 
 import guests
 import suite
+from economy import UNITS
 from test_console import LEAVE, PROMPT, power_off, says
 
-UNITS = {"KiB": 1 / 1024, "MiB": 1, "GiB": 1024}
 SIZE = r"([\d.]+) ([KMG]iB)"
 TROUBLE = rf"{guests.TROUBLE}|Out of memory|out of memory|No space left"
 
