@@ -24,8 +24,8 @@
 #define PRUNE_ENTRIES 4096U
 /* Devices that wait for memory look again so often, even if nothing is known to have come. */
 #define DEVICES_NS (2 * NS_PER_MS)
-/* Where memory is not short, looking after it takes a tenth of the boot CPU's time at most. */
-#define REST_TIMES 9
+/* Looking after memory takes at most this part of the boot CPU's time: guests need the rest. */
+static const unsigned int part_percent[POLICY_STATES] = { 10, 10, 50, 67 };
 /* One turn takes no longer; the next one goes on with the guests that come then. */
 #define TURN_NS (500 * NS_PER_US)
 /* What is due for many guests, one soon after the other, is done at one time. */
@@ -425,7 +425,7 @@ static uint64_t cycles(uint64_t now_ns)
 	static unsigned int next;
 	uint64_t again = 0, until_ns = now_ns;
 
-	if (now_ns < rest_ns && state < POLICY_HARD)
+	if (now_ns < rest_ns)
 		return rest_ns;
 	for (unsigned int i = 0; i < count; i++) {
 		struct vm_economy *economy = all[next++ % count];
@@ -439,8 +439,9 @@ static uint64_t cycles(uint64_t now_ns)
 		again = until_ns;
 		break;
 	}
-	rest_ns = until_ns + MAX(REST_TIMES * (until_ns - now_ns), (uint64_t)LEAST_REST_NS);
-	return again && state < POLICY_HARD ? MAX(again, rest_ns) : again;
+	rest_ns = until_ns + MAX((until_ns - now_ns) * (100 - part_percent[state]) /
+		part_percent[state], (uint64_t)LEAST_REST_NS);
+	return again ? MAX(again, rest_ns) : 0;
 }
 
 uint64_t economy_poll(void)
