@@ -64,8 +64,8 @@ int load_victim(unsigned int seconds);
 int load_clocks(unsigned int every_s, unsigned int times);
 /*
  * Hold so much memory, of text or of what does not compress; no seed gives a page of another's. Orders: a number, so
- * many MiB are touched from now on, each so many milliseconds (0: ten times a second); `check`, compare all of it with
- * what it must be.
+ * many MiB are touched from now on, each so many milliseconds (0: ten times a second); `mark NUMBER SECOND`, write that
+ * to every page, beginning at that second of the real-time clock; `check`, compare all of it with what it must be.
  */
 int load_touch(unsigned int mib, unsigned int own_seed, bool text, int every_ms);
 /* Ten times a second do a little; at any order, say how long it took since the last one. */

@@ -67,6 +67,22 @@ static void pages_check(struct page *pages, const uint32_t *touches, unsigned in
 	printf("exercise: checked %u pages, %u bad\n", count, bad);
 }
 
+/* From that second of the real-time clock on, write to one word of every page: others may show the rest of it. */
+static void pages_mark(struct page *pages, uint32_t *touches, unsigned int count, uint32_t mark, long at_s)
+{
+	struct timespec at = { .tv_sec = at_s };
+	uint64_t begun;
+
+	clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &at, NULL);
+	begun = now_ns(CLOCK_REALTIME);
+	for (unsigned int i = 0; i < count; i++) {
+		pages[i].touches = mark;
+		touches[i] = mark;
+	}
+	printf("exercise: marked %u pages with %u from %.3f to %.3f s\n", count, mark, (double)begun / 1e9,
+		(double)now_ns(CLOCK_REALTIME) / 1e9);
+}
+
 int load_touch(unsigned int mib, unsigned int own_seed, bool text, int every_ms)
 {
 	unsigned int count = mib * PAGES_PER_MIB, touched = 0;
@@ -74,6 +90,8 @@ int load_touch(unsigned int mib, unsigned int own_seed, bool text, int every_ms)
 		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint32_t *touches = calloc(count, sizeof(*touches));
 	char order[32];
+	unsigned int mark;
+	long at_s;
 	int length;
 
 	if (pages == MAP_FAILED || !touches) {
@@ -87,6 +105,8 @@ int load_touch(unsigned int mib, unsigned int own_seed, bool text, int every_ms)
 	while ((length = order_read(order, sizeof(order), every_ms > 0 ? every_ms : ROUND_MS)) >= 0) {
 		if (length && strcmp(order, "check") == 0) {
 			pages_check(pages, touches, count, text);
+		} else if (length && sscanf(order, "mark %u %ld", &mark, &at_s) == 2) {
+			pages_mark(pages, touches, count, mark, at_s);
 		} else if (length) {
 			touched = (unsigned int)atoi(order) * PAGES_PER_MIB;
 			touched = touched < count ? touched : count;
