@@ -14,7 +14,7 @@ import economy
 import suite
 from test_many import PROMPT, start_all
 
-ICOUNT_SHIFT = 4  # QEMU: 16 ns an instruction
+ICOUNT_SHIFT = 5  # QEMU: 32 ns an instruction
 MEMORY_MIB = 256
 MACHINE_MIB = 656  # of which 365 MiB for both, beside the reserve
 FILE_MIB = 240

@@ -84,10 +84,11 @@ ballast_system_test(dirtying-2 qemu-svm LONG)
 ballast_system_test(dirtying-10 qemu-svm LONG TIMEOUT 3600)
 # Experiments with the memory economy: docs/memory.md has their tables.
 ballast_system_test(pressure qemu-svm LONG TIMEOUT 900)
-ballast_system_test(idle-tax qemu-svm LONG TIMEOUT 900)
+ballast_system_test(idle-tax qemu-svm LONG TIMEOUT 1800)
 ballast_system_test(sampling qemu-svm LONG TIMEOUT 1800)
 ballast_system_test(sampling-short qemu-svm)
 ballast_system_test(sampling-short bochs-vmx LONG TIMEOUT 900)
+ballast_system_test(ballooning qemu-svm LONG TIMEOUT 1800)
 ballast_system_test(swapping qemu-svm LONG TIMEOUT 1800)
 ballast_system_test(many-64 qemu-svm LONG TIMEOUT 1800)
 
