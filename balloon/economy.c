@@ -253,7 +253,12 @@ static void set_limits(struct vm_economy *economy)
 	__atomic_store_n(&memory->by_page, part && state != POLICY_HIGH, __ATOMIC_RELAXED);
 }
 
-static void watch_waits(struct vm_economy *economy, uint64_t now_ns)
+static unsigned long long mib_of(uint64_t pages)
+{
+	return pages >> (20 - PAGE_SHIFT);
+}
+
+static void watch_waits(struct vm_economy *economy, uint64_t promised_pages, uint64_t now_ns)
 {
 	const struct guest_memory *memory = &economy->vm->memory;
 
@@ -264,9 +269,9 @@ static void watch_waits(struct vm_economy *economy, uint64_t now_ns)
 		economy->waiting_since_ns = now_ns;
 	} else if (!economy->told && now_ns - economy->waiting_since_ns >= TELL_NS) {
 		economy->told = true;
-		log_line("vm %s waits for memory: the machine has %llu MiB free, and others have"
-			" not given theirs back yet ('mem' shows who has it)", economy->vm->name,
-			(unsigned long long)(frame_free_count() >> (20 - PAGE_SHIFT)));
+		log_line("vm %s waits for memory: the machine has %llu MiB free, %llu are promised,"
+			" and others have not given theirs back yet ('mem' shows who has it)",
+			economy->vm->name, mib_of(frame_free_count()), mib_of(promised_pages));
 	}
 	economy->waits_before = memory->waits;
 	if (now_ns - economy->rate_ns >= RATE_NS) {
@@ -326,7 +331,7 @@ static void policy_step(uint64_t now_ns)
 		if (economy_takes_part(all[i]))
 			set_balloon(all[i], free > 2 * thresholds.high_pages, now_ns);
 		set_limits(all[i]);
-		watch_waits(all[i], now_ns);
+		watch_waits(all[i], unclaimed, now_ns);
 	}
 }
 
