@@ -134,7 +134,7 @@ void economy_set_terms(struct vm *vm, const struct economy_terms *terms)
 	}
 	__atomic_store_n(&vm->memory.guaranteed_pages, economy->terms.min_pages, __ATOMIC_RELAXED);
 	if (!economy_takes_part(economy)) {
-		__atomic_store_n(&vm->memory.must_wait, false, __ATOMIC_RELAXED);
+		__atomic_store_n(&vm->memory.ceiling_pages, UINT64_MAX, __ATOMIC_RELAXED);
 		__atomic_store_n(&vm->memory.by_page, false, __ATOMIC_RELAXED);
 	}
 	if (vm->balloon)
@@ -246,10 +246,14 @@ static void set_balloon(struct vm_economy *economy, bool plenty, uint64_t now_ns
 static void set_limits(struct vm_economy *economy)
 {
 	struct guest_memory *memory = &economy->vm->memory;
+	uint64_t resident = memory->resident_pages, ceiling = UINT64_MAX;
 	bool part = economy_takes_part(economy);
 
-	__atomic_store_n(&memory->must_wait, part && state == POLICY_LOW &&
-		memory->resident_pages >= economy->guest.target_pages, __ATOMIC_RELAXED);
+	if (part && state == POLICY_LOW)
+		ceiling = policy_ceiling(
+			economy->guest.target_pages, resident, economy->resident_before);
+	economy->resident_before = resident;
+	__atomic_store_n(&memory->ceiling_pages, ceiling, __ATOMIC_RELAXED);
 	__atomic_store_n(&memory->by_page, part && state != POLICY_HIGH, __ATOMIC_RELAXED);
 }
 
@@ -321,7 +325,9 @@ static void policy_step(uint64_t now_ns)
 	state = policy_state_next(&policy_settings, state, free, total);
 	missing_pages = state == POLICY_LOW ?
 		thresholds.soft_pages - MIN(free, thresholds.soft_pages) : 0;
-	guest_memory_set_floor(unclaimed + thresholds.low_pages / 2, thresholds.low_pages / 4);
+	/* Room for a start is made, not kept: else nobody had a page before all of it is there. */
+	guest_memory_set_floor(unclaimed - room_for_starts(now_ns) + thresholds.low_pages / 2,
+		thresholds.low_pages / 4);
 	/* Targets are of pages that are one guest's own. */
 	set_targets(total - stats.frames[FRAME_SHARED] - stats.frames[FRAME_STORE] -
 		room_for_starts(now_ns));

@@ -90,6 +90,15 @@ struct policy_thresholds {
 	uint64_t high_pages, soft_pages, hard_pages, low_pages;
 };
 
+/*
+ * In the worst state a guest waits at its target. One that is above it may have half of what it has
+ * lost since the last step, and a little beside: it would stand still until all of that is given
+ * back, whatever it takes, and could not even serve its balloon.
+ */
+#define POLICY_TRICKLE_PAGES 2
+uint64_t policy_ceiling(uint64_t target_pages, uint64_t resident_pages,
+			uint64_t resident_pages_before);
+
 /* What is permitted in a state. */
 #define POLICY_MAY_BALLOON BIT(0)  /* ask guests for memory */
 #define POLICY_MAY_SHARE BIT(1)    /* look for equal pages in a hurry */

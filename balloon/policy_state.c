@@ -79,6 +79,14 @@ const char *policy_state_name(enum policy_state state)
 	return names[state];
 }
 
+uint64_t policy_ceiling(uint64_t target_pages, uint64_t resident_pages,
+			uint64_t resident_pages_before)
+{
+	uint64_t lost = resident_pages_before - MIN(resident_pages_before, resident_pages);
+
+	return MAX(target_pages, resident_pages + lost / 2 + POLICY_TRICKLE_PAGES);
+}
+
 static void add_or_saturate(uint64_t *sum, uint64_t pages)
 {
 	if (add_overflows(*sum, pages, sum))

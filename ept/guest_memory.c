@@ -33,6 +33,7 @@ int guest_memory_init(struct guest_memory *memory, const struct s2_format *forma
 
 	memset(memory, 0, sizeof(*memory));
 	memory->number = __atomic_add_fetch(&newest_number, 1, __ATOMIC_RELAXED);
+	memory->ceiling_pages = UINT64_MAX;
 	limbo->filling = heap_alloc(2 * LIMBO_ENTRIES * sizeof(uint64_t), FRAME_VM);
 	if (!limbo->filling)
 		return -ENOMEM;
@@ -175,7 +176,8 @@ static bool may_take(const struct need *need, unsigned int order)
 
 	if (need->urgent)
 		return true;
-	if (!guaranteed && __atomic_load_n(&memory->must_wait, __ATOMIC_RELAXED))
+	if (!guaranteed && memory->resident_pages + BIT(order) >
+			__atomic_load_n(&memory->ceiling_pages, __ATOMIC_RELAXED))
 		return false;
 	return frame_free_count() >= BIT(order) + __atomic_load_n(floor, __ATOMIC_RELAXED);
 }

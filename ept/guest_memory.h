@@ -100,7 +100,7 @@ struct guest_memory {
 	/* [a] counts up whenever backing is taken away: pointers got before are then stale */
 	uint64_t generation;
 	uint64_t guaranteed_pages;                     /* [a] that it gets whatever others have */
-	bool must_wait;                                /* [a] no frames for it now */
+	uint64_t ceiling_pages;                        /* [a] beyond that no frames for it now */
 	bool by_page;                                  /* [a] no more at once than was touched */
 	bool may_swap;                                 /* [a] what is RAM may be long in coming */
 	bool lost;                                     /* [a] a page cannot be read back */

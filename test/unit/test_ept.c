@@ -289,11 +289,11 @@ static void memory_waits_for_frames(void **state)
 	assert_int_equal(needed, 1);
 	assert_int_equal(memory.resident_pages, 0);
 	fake_frames_until_failure = -1;
-	memory.must_wait = true;
+	memory.ceiling_pages = memory.resident_pages;
 	assert_int_equal(guest_memory_fault(&memory, 0, S2_READ), MEMORY_WAIT);
 	/* Ballast's own accesses do not. */
 	assert_non_null(guest_memory_ptr(&memory, 0x200000, S2_WRITE, NULL));
-	memory.must_wait = false;
+	memory.ceiling_pages = UINT64_MAX;
 	memory.by_page = true;
 	assert_int_equal(guest_memory_fault(&memory, 0, S2_READ), MEMORY_MAPPED);
 	assert_int_equal(memory.resident_pages, 513);

@@ -438,6 +438,25 @@ static void test_admission_sums_what_is_guaranteed(void **state)
 	assert_true(policy_admit(promises, 0, 0, &sums));
 }
 
+static void test_guest_above_its_target_goes_on_with_half_of_what_it_loses(void **state)
+{
+	uint64_t resident = 10000, before = resident, steps = 0;
+
+	(void)state;
+	assert_int_equal(policy_ceiling(1000, 400, 400), 1000);
+	/* Nothing can be had from it: it goes on, if slowly. */
+	assert_int_equal(policy_ceiling(1000, 5000, 5000), 5000 + POLICY_TRICKLE_PAGES);
+	assert_int_equal(policy_ceiling(1000, 5000, 4000), 5000 + POLICY_TRICKLE_PAGES);
+	/* It takes all that it may, and 100 pages are taken from it in each step: it comes to its target. */
+	while (resident > 1000 && steps++ < 1000) {
+		uint64_t ceiling = policy_ceiling(1000, resident, before);
+
+		before = resident;
+		resident = ceiling - 100;
+	}
+	assert_in_range(steps, 90, 300);
+}
+
 static bool look(struct policy_balloon *balloon, bool live, uint64_t target, uint64_t actual, unsigned int second)
 {
 	return policy_balloon_serves(&policy_defaults, balloon, live, target, actual, (second + 1) * NS_PER_SEC);
@@ -516,6 +535,7 @@ int main(void)
 		cmocka_unit_test(test_oscillation_between_thresholds_changes_nothing),
 		cmocka_unit_test(test_each_state_permits_more),
 		cmocka_unit_test(test_admission_sums_what_is_guaranteed),
+		cmocka_unit_test(test_guest_above_its_target_goes_on_with_half_of_what_it_loses),
 		cmocka_unit_test(test_balloon_that_stands_still_is_not_waited_for),
 		cmocka_unit_test(test_balloon_that_a_guest_in_need_took_from_is_left_alone),
 	};

@@ -584,7 +584,7 @@ static void operate(void)
 	else if (what < 990)
 		guest->memory.by_page = below(2);
 	else if (what < 995)
-		guest->memory.must_wait = below(4) == 0;
+		guest->memory.ceiling_pages = below(4) ? UINT64_MAX : guest->memory.resident_pages;
 	else if (what < 999)
 		seen.merged += guest_memory_merge(&guest->memory, gpa_of(page)) == 0;
 	else if (below(20) == 0)
