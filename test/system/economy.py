@@ -34,6 +34,8 @@ def configuration(env, sizes, more=(), files=(), script=None):
 class Guest(test_clocks.Console):
     """One of them, at whose shell no terminal is but within these functions."""
 
+    trouble = TROUBLE  # what must not be seen on its console
+
     def __init__(self, target, name):
         super().__init__(target, name)
         self.turns = 0
@@ -51,7 +53,7 @@ class Guest(test_clocks.Console):
             self.machine.expect(PROMPT, 60)
 
     def wait(self, pattern, timeout_s):
-        return self.machine.expect(pattern, timeout_s, TROUBLE)
+        return self.machine.expect(pattern, timeout_s, self.trouble)
 
     def fresh(self):
         """What was seen before, and is shown again, is behind us."""
@@ -59,7 +61,7 @@ class Guest(test_clocks.Console):
         self.does(f"echo turn-$(({self.turns}))", rf"^turn-{self.turns}$")
 
     def does(self, line, wanted, timeout_s=300):
-        return guests.does(self.machine, line, wanted, timeout_s, TROUBLE)
+        return guests.does(self.machine, line, wanted, timeout_s, self.trouble)
 
     def run(self, line, wanted, timeout_s=300):
         """A line of the shell, and what it answers."""

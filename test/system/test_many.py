@@ -21,7 +21,7 @@ SMALL = f"{guests.QUIET} nokaslr mitigations=off cryptomgr.notests"
 
 
 # A VM that should run has ended.
-ENDED = r"^--- vm \S+ does not run|^vm g\d+: (?!started|destroyed)[^\n]*"
+ENDED = r"^--- vm \S+ does not run|^vm g\d+: (?!started|destroyed|waits to start)[^\n]*"
 
 
 def expect(machine, name, pattern, timeout_s):

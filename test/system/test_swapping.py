@@ -22,9 +22,9 @@ SWAP_MIB = 512
 SUM = r"^([0-9a-f]{32})  "
 
 
-def make_swap(env):
-    disk = disks.Disk(env, "nvme", mib=SWAP_MIB + 2)
-    disk.partition((2048, 2048 + (SWAP_MIB << 20) // disks.SECTOR - 1))
+def make_swap(env, mib=SWAP_MIB):
+    disk = disks.Disk(env, "nvme", mib=mib + 2)
+    disk.partition((2048, 2048 + (mib << 20) // disks.SECTOR - 1))
     result = subprocess.run(["sgdisk", "-t", "1:8200", disk.path], stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, check=False)
     suite.check(result.returncode == 0, f"sgdisk: {result.stdout.decode(errors='replace')}")

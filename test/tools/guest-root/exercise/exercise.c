@@ -5,7 +5,8 @@
  * exercise victim SECONDS             say how much work gets done
  * exercise clocks EVERY TIMES         say what the clocks say
  * exercise touch MIB SEED [text|MS]   hold memory, and touch as much of it as it is told
- * exercise probe                      do a little, and say how long it took
+ * exercise probe [EVERY_MS]           do a little, and say how long it took
+ * exercise bomb PAUSE                 take memory until the kernel kills it, again and again
  * exercise read FILE MIB EVERY        read random records
  * exercise serve FOLDER FILES KIB EVERY   read and write many files
  */
@@ -299,14 +300,16 @@ int main(int argc, char **argv)
 		return load_touch((unsigned int)atoi(argv[2]), (unsigned int)atoi(argv[3]),
 			argc > 4 && strcmp(argv[4], "text") == 0, argc > 4 ? atoi(argv[4]) : 0);
 	if (strcmp(verb, "probe") == 0)
-		return load_probe();
+		return load_probe(argc > 2 ? (unsigned int)atoi(argv[2]) : 100);
+	if (strcmp(verb, "bomb") == 0 && argc > 2)
+		return load_bomb((unsigned int)atoi(argv[2]));
 	if (strcmp(verb, "read") == 0 && argc > 4)
 		return load_read(argv[2], (unsigned int)atoi(argv[3]), (unsigned int)atoi(argv[4]));
 	if (strcmp(verb, "serve") == 0 && argc > 5)
 		return load_serve(argv[2], (unsigned int)atoi(argv[3]), (unsigned int)atoi(argv[4]),
 			(unsigned int)atoi(argv[5]));
 	fprintf(stderr, "usage: exercise check SECONDS [STAGE...] | spin | forks | ipis | timers | victim SECONDS | "
-			"clocks EVERY TIMES | touch MIB SEED [text|MS] | probe | read FILE MIB EVERY | "
-			"serve FOLDER FILES KIB EVERY\n");
+			"clocks EVERY TIMES | touch MIB SEED [text|MS] | probe [EVERY_MS] | bomb PAUSE | "
+			"read FILE MIB EVERY | serve FOLDER FILES KIB EVERY\n");
 	return 2;
 }

@@ -68,8 +68,13 @@ int load_clocks(unsigned int every_s, unsigned int times);
  * to every page, beginning at that second of the real-time clock; `check`, compare all of it with what it must be.
  */
 int load_touch(unsigned int mib, unsigned int own_seed, bool text, int every_ms);
-/* Ten times a second do a little; at any order, say how long it took since the last one. */
-int load_probe(void);
+/* Do a little, with pauses of so many ms; at any order, say how long it took since the last one. */
+int load_probe(unsigned int pause_ms);
+/*
+ * Children take memory until the kernel kills them, one after the other with a pause of seconds; every second one's
+ * compresses. At any order, say how many there were.
+ */
+int load_bomb(unsigned int pause_s);
 /* Read random records of 64 KiB of a file's first MIB, and say how many, each so many seconds, for ever. */
 int load_read(const char *path, unsigned int mib, unsigned int every_s);
 /* Make so many files of KIB on average, then read and write them at random, likewise. */
