@@ -55,7 +55,7 @@ static bool load(struct vcpu *vcpu, const struct insn *insn)
 
 	if (!is_reported(vcpu, insn, S2_READ | S2_WRITE) || insn->reg == GPR_RSP)
 		return false;
-	if (likely(lapic_claims(vcpu, gpa)))
+	if (likely(vcpu->exit.u.memory.lapic))
 		value = lapic_mmio_read(vcpu, gpa, 4);
 	else if (guest_is_device(vcpu, gpa))
 		value = guest_device_read(vcpu, gpa, 4);
@@ -71,7 +71,7 @@ static bool store(struct vcpu *vcpu, const struct insn *insn, uint32_t value)
 
 	if (!is_reported(vcpu, insn, S2_WRITE))
 		return false;
-	if (likely(lapic_claims(vcpu, gpa)))
+	if (likely(vcpu->exit.u.memory.lapic))
 		lapic_mmio_write(vcpu, gpa, 4, value);
 	else if (guest_is_device(vcpu, gpa))
 		guest_device_write(vcpu, gpa, 4, value);

@@ -70,6 +70,7 @@ struct exit_memory {
 	gpa_t gpa;
 	uint64_t access;       /* S2_READ, S2_WRITE or S2_EXEC */
 	bool walk;             /* the access was the guest's own page walk */
+	bool lapic;            /* lapic_claims() it; found out when the exit is handled */
 	uint8_t byte_count;    /* instruction bytes, where decode assists gave them; else 0 */
 	uint8_t bytes[15];
 };

@@ -94,10 +94,11 @@ static enum exit_action exit_device_memory(struct vcpu *vcpu)
 
 static enum exit_action exit_memory(struct vcpu *vcpu)
 {
-	const struct exit_memory *memory = &vcpu->exit.u.memory;
+	struct exit_memory *memory = &vcpu->exit.u.memory;
 
 	/* The most frequent by far, where it is used at all; its page is no memory. */
-	if (lapic_claims(vcpu, memory->gpa))
+	memory->lapic = lapic_claims(vcpu, memory->gpa);
+	if (memory->lapic)
 		return exit_device_memory(vcpu);
 	switch (guest_memory_fault(&vcpu->vm->memory, memory->gpa, memory->access)) {
 	case MEMORY_MAPPED:

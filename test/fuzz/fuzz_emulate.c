@@ -101,6 +101,7 @@ static void set_exit(const struct setup *setup)
 		exit->u.memory.gpa = setup->gpa & 0x3ffffffff;
 		exit->u.memory.access = setup->exit >> 2 & 7;
 		exit->u.memory.walk = setup->exit & 0x40;
+		exit->u.memory.lapic = lapic_claims(&fake.vcpu, exit->u.memory.gpa);
 		break;
 	case 1:
 		exit->kind = EXIT_PORT_STRING;

@@ -13,6 +13,7 @@
 #include "host/x86.h"
 #include "test/unit/fake_vcpu.h"
 #include "vcpu/emulate.h"
+#include "vcpu/lapic.h"
 #include "vcpu/simd_registers.h"
 
 #define CODE 0x10000ULL
@@ -75,7 +76,8 @@ static void expect_exception(uint8_t vector)
 static void memory_exit(gpa_t gpa, uint64_t access)
 {
 	fake.vcpu.exit.kind = EXIT_MEMORY;
-	fake.vcpu.exit.u.memory = (struct exit_memory){.gpa = gpa, .access = access};
+	fake.vcpu.exit.u.memory = (struct exit_memory){
+		.gpa = gpa, .access = access, .lapic = lapic_claims(&fake.vcpu, gpa)};
 }
 
 static void expect_access(unsigned int i, uint64_t address, unsigned int size, bool write,
