@@ -228,28 +228,31 @@ static enum turn serve_host(void)
 /* After so many exits of other kinds the host looks for interrupts itself: see dispatch(). */
 #define UNINTERRUPTED_EXITS 32
 
-static enum turn dispatch(struct vcpu *vcpu)
+/* What an exit wants that does not simply go on. Where it stops its VM, that has been asked for. */
+static __attribute__((noinline)) void take_action(struct vcpu *vcpu, enum exit_action action)
 {
-	record(vcpu);
-	if (unlikely(vcpu->trace))
-		trace(vcpu);
-	switch (exit_handlers[vcpu->exit.kind](vcpu)) {
-	case ACTION_ADVANCE:
-		advance(vcpu);
-		break;
-	case ACTION_BLOCK:
+	if (action == ACTION_BLOCK) {
 		advance(vcpu);
 		vcpu->in_hlt = true;
 		vcpu_look_again(vcpu);
-		break;
-	case ACTION_WAIT:
+	} else if (action == ACTION_WAIT) {
 		vcpu->waits = true;
 		vcpu_look_again(vcpu);
-		break;
-	case ACTION_RESUME:
-	case ACTION_STOP:
-		break;
 	}
+}
+
+static enum turn dispatch(struct vcpu *vcpu)
+{
+	enum exit_action action;
+
+	record(vcpu);
+	if (unlikely(vcpu->trace))
+		trace(vcpu);
+	action = exit_handlers[vcpu->exit.kind](vcpu);
+	if (likely(action == ACTION_ADVANCE))
+		advance(vcpu);
+	else if (action != ACTION_RESUME)
+		take_action(vcpu, action);
 	/*
 	 * A guest can arrange that the delivery of #DB or #AC raises it again, for ever, and the
 	 * trap comes before any interrupt: this guest's turn would never end.
