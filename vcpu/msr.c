@@ -300,9 +300,9 @@ enum exit_action exit_wrmsr(struct vcpu *vcpu)
 		error = lapic_wrmsr(vcpu, msr, value);
 	else
 		error = write_policy(vcpu, msr, value);
-	if (unlikely(error == -EAGAIN))
-		return ACTION_WAIT;
-	if (error) {
+	if (unlikely(error)) {
+		if (error == -EAGAIN)
+			return ACTION_WAIT;
 		vcpu_inject_gp(vcpu);
 		return ACTION_RESUME;
 	}
