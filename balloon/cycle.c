@@ -23,6 +23,11 @@
 /* So long a page may be touched before it counts as cold; less when guests wait for memory. */
 #define AGE_NS (200 * NS_PER_MS)
 #define HURRIED_AGE_NS (20 * NS_PER_MS)
+/* So long a page stays compressed before it goes on to the disk. */
+#define COLD_NS (30 * NS_PER_SEC)
+#define HURRIED_COLD_NS (5 * NS_PER_SEC)
+/* This part of what the store may take is much. */
+#define STORE_MUCH 2
 #define REGION_BYTES (PAGE_SIZE * CYCLE_BATCH)
 
 static uint64_t new_frames; /* pages of all guests that became frames for others to join */
@@ -37,6 +42,7 @@ void cycle_reset(struct vm_economy *economy)
 	pager_cancel(&economy->vm->memory);
 	economy->batched = economy->decided = 0;
 	economy->swapping = economy->sent = economy->writing = 0;
+	economy->cold = economy->cold_sent = 0;
 	economy->region = 0;
 	economy->at = 0;
 }
@@ -58,13 +64,29 @@ static bool is_worth(const struct vm_economy *economy, gpa_t gpa, const void *pa
 		gpa >> PAGE_SHIFT) != SHARE_NEW;
 }
 
+static bool is_cold(uint64_t handle, void *arg)
+{
+	return store_since_ns(handle) < *(const uint64_t *)arg;
+}
+
 static void look_at(struct vm_economy *economy, gpa_t gpa)
 {
+	struct guest_memory *memory = &economy->vm->memory;
 	struct s2_mapping mapping;
 
-	if (guest_memory_state(&economy->vm->memory, gpa, &mapping) == PAGE_STATE_PRIVATE &&
-		is_worth(economy, gpa, host_ptr(mapping.hpa)))
-		economy->batch[economy->batched++] = gpa;
+	switch (guest_memory_state(memory, gpa, &mapping)) {
+	case PAGE_STATE_PRIVATE:
+		if (is_worth(economy, gpa, host_ptr(mapping.hpa)))
+			economy->batch[economy->batched++] = gpa;
+		break;
+	case PAGE_STATE_COMPRESSED:
+		if (economy->swaps && guest_memory_look_kept(
+			    memory, gpa, PAGE_COMPRESSED, is_cold, &economy->cold_ns))
+			economy->batch[CYCLE_BATCH - ++economy->cold] = gpa;
+		break;
+	default:
+		break;
+	}
 }
 
 /* Of one that rests all has been seen; looking for more is worth little. */
@@ -131,6 +153,8 @@ static void take_batch(struct vm_economy *economy)
 	economy->decided = 0;
 	if (taken)
 		economy->stage = CYCLE_TAKEN;
+	else if (economy->cold)
+		economy->stage = CYCLE_SWAP;
 }
 
 /* Some pages more of the region. When to go on. */
@@ -221,7 +245,7 @@ static void decide_some(struct vm_economy *economy, unsigned int permits, uint64
 			economy->batch[economy->swapping++] = question.gpa;
 	}
 	if (economy->decided == economy->batched) {
-		economy->stage = economy->swapping ? CYCLE_SWAP : CYCLE_SCAN;
+		economy->stage = economy->swapping || economy->cold ? CYCLE_SWAP : CYCLE_SCAN;
 		economy->batched = economy->decided = economy->sent = 0;
 	}
 }
@@ -233,6 +257,34 @@ static void keep_rest(struct vm_economy *economy)
 {
 	for (; economy->sent < economy->swapping; economy->sent++)
 		guest_memory_put_back(&economy->vm->memory, economy->batch[economy->sent]);
+	economy->cold_sent = economy->cold;
+}
+
+/* -EBUSY: too many writes are under way. */
+static int send(struct vm_economy *economy)
+{
+	unsigned int count = MIN(economy->swapping - economy->sent, SWAP_BATCH_PAGES);
+	int error = pager_out(&economy->vm->memory, economy->batch + economy->sent, count,
+		&economy->writing);
+
+	if (error != -EBUSY)
+		economy->sent += count;
+	return error;
+}
+
+static int send_cold(struct vm_economy *economy)
+{
+	unsigned int count = MIN(economy->cold - economy->cold_sent, SWAP_BATCH_PAGES);
+	const gpa_t *next = &economy->batch[CYCLE_BATCH - 1 - economy->cold_sent];
+	gpa_t gpas[SWAP_BATCH_PAGES];
+	int error;
+
+	for (unsigned int i = 0; i < count; i++)
+		gpas[i] = *next--;
+	error = pager_out_compressed(&economy->vm->memory, gpas, count, &economy->writing);
+	if (error != -EBUSY)
+		economy->cold_sent += count;
+	return error;
 }
 
 /* Nothing else is taken meanwhile: see balloon/pager.h. */
@@ -240,17 +292,16 @@ static void swap_some(struct vm_economy *economy, unsigned int permits, uint64_t
 {
 	if (!(permits & POLICY_MAY_SWAP) || !wanted_pages)
 		keep_rest(economy);
-	while (economy->sent < economy->swapping) {
-		unsigned int count = MIN(economy->swapping - economy->sent, SWAP_BATCH_PAGES);
-
-		if (pager_out(&economy->vm->memory, economy->batch + economy->sent, count,
-			    &economy->writing) == -EBUSY)
+	while (economy->sent < economy->swapping)
+		if (send(economy) == -EBUSY)
 			return;
-		economy->sent += count;
-	}
+	while (economy->cold_sent < economy->cold)
+		if (send_cold(economy) == -EBUSY)
+			return;
 	if (economy->writing)
 		return;
 	economy->swapping = economy->sent = 0;
+	economy->cold = economy->cold_sent = 0;
 	economy->stage = CYCLE_SCAN;
 }
 
@@ -289,8 +340,22 @@ static void seal(struct vm_economy *economy)
 		economy->stage = CYCLE_SEALED;
 }
 
-static void begin_region(struct vm_economy *economy, unsigned int permits, uint64_t wanted_pages)
+/* Where memory is very short, or the store has much of it, what is compressed goes on sooner. */
+static uint64_t cold_age_ns(unsigned int permits)
 {
+	struct store_stats stats;
+
+	store_get_stats(&stats);
+	return (permits & POLICY_MAY_HOLD) || stats.frames >= stats.limit_frames / STORE_MUCH ?
+		HURRIED_COLD_NS : COLD_NS;
+}
+
+static void begin_region(struct vm_economy *economy, unsigned int permits, uint64_t wanted_pages,
+	uint64_t now_ns)
+{
+	uint64_t age_ns = cold_age_ns(permits);
+
+	economy->cold_ns = now_ns - MIN(now_ns, age_ns);
 	economy->pressed = (permits & POLICY_MAY_COMPRESS) && wanted_pages;
 	economy->swaps = economy->pressed && (permits & POLICY_MAY_SWAP) && pager_available();
 	/* Before the first page is taken for it: by the end of its grace period all know. */
@@ -305,7 +370,7 @@ static uint64_t stage_step(
 	switch (economy->stage) {
 	case CYCLE_SCAN:
 		if (economy->at == 0)
-			begin_region(economy, permits, wanted_pages);
+			begin_region(economy, permits, wanted_pages, now_ns);
 		return look(economy, permits, now_ns);
 	case CYCLE_AGE:
 		if (now_ns < economy->ready_ns)

@@ -29,11 +29,13 @@ struct vm_economy {
 		CYCLE_SCAN, CYCLE_TAKEN, CYCLE_SEALED, CYCLE_AGE, CYCLE_DECIDE, CYCLE_SWAP
 	} stage;
 	bool pressed;          /* the batch is of any pages: they go unless they are touched */
-	bool swaps;            /* likewise, and what does not compress goes to the disk */
+	bool swaps;            /* likewise, and what does not compress goes to the disk, */
+	uint64_t cold_ns;      /* as does what was compressed before then */
 	gpa_t batch[CYCLE_BATCH];
 	unsigned int batched, decided;
 	unsigned int swapping; /* the first so many of the batch go to the disk, */
-	unsigned int sent;     /* so many of these have been sent, */
+	unsigned int cold;     /* and its last so many, which are compressed; */
+	unsigned int sent, cold_sent; /* so many of these have been sent, */
 	unsigned int writing;  /* and so many writes are under way */
 	gpa_t region;          /* of 2 MiB, that is looked at */
 	unsigned int at;       /* page of it */

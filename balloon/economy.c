@@ -51,8 +51,9 @@ static bool watches;        /* somebody takes part and runs */
 static int fetch(
 	struct guest_memory *memory, gpa_t gpa, enum page_keep keep, uint64_t handle, void *page)
 {
-	return keep == PAGE_COMPRESSED ? store_get(handle, page) :
-		pager_fetch(memory, gpa, handle, page);
+	if (keep == PAGE_SWAPPED)
+		return pager_fetch(memory, gpa, handle, page);
+	return page ? store_get(handle, page) : 0;
 }
 
 static void forget(enum page_keep keep, uint64_t handle)
@@ -70,9 +71,13 @@ static void needed(struct guest_memory *memory)
 		cpu_notify(cpu_by_id(0));
 }
 
-/* A guest waits for what has come. */
-static void came(void)
+/* A guest waits for what has come; its devices are told by the boot CPU. */
+static void came(struct guest_memory *memory)
 {
+	vm_memory_came(container_of(memory, struct vm, memory), false);
+	if (!__atomic_load_n(&memory->devices_wait, __ATOMIC_ACQUIRE))
+		return;
+	__atomic_store_n(&memory->came, true, __ATOMIC_RELEASE);
 	cpu_notify(cpu_by_id(0));
 }
 
@@ -391,22 +396,22 @@ static void relax(void)
 	guest_memory_set_floor(0, 0);
 }
 
-/* Those that wait for memory which may have come look again. When to come again. */
+/* Devices that wait for memory which may have come look again. When to come again. */
 static uint64_t tell(struct vm_economy *economy, uint64_t now_ns)
 {
 	struct guest_memory *memory = &economy->vm->memory;
-	bool any = pager_came(memory), devices = false;
+	bool came = __atomic_exchange_n(&memory->came, false, __ATOMIC_ACQ_REL), look = false;
 
 	if (__atomic_load_n(&memory->lost, __ATOMIC_RELAXED))
 		vm_stop(economy->vm, VM_STOP_FAULT, 0,
 			"a page of its memory could not be read back");
-	if (any || now_ns >= economy->devices_ns)
-		devices = __atomic_exchange_n(&memory->devices_wait, false, __ATOMIC_ACQ_REL);
-	if (devices)
+	if (came || now_ns >= economy->devices_ns)
+		look = __atomic_exchange_n(&memory->devices_wait, false, __ATOMIC_ACQ_REL);
+	if (look) {
 		economy->devices_ns = now_ns + DEVICES_NS;
-	if (any || devices)
-		vm_memory_came(economy->vm, devices);
-	return devices || __atomic_load_n(&memory->devices_wait, __ATOMIC_RELAXED) ?
+		vm_memory_came(economy->vm, true);
+	}
+	return look || __atomic_load_n(&memory->devices_wait, __ATOMIC_RELAXED) ?
 		economy->devices_ns : 0;
 }
 
@@ -457,7 +462,7 @@ static uint64_t cycles(uint64_t now_ns)
 
 uint64_t economy_poll(void)
 {
-	uint64_t now_ns = clock_now_ns(), again = pager_poll(now_ns);
+	uint64_t now_ns = clock_now_ns(), again = 0;
 	bool part = false;
 
 	/* What is asked for from here on wakes this CPU anew. */

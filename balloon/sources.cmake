@@ -6,6 +6,7 @@ set(BALLOON_SOURCES
 	balloon/economy.c
 	balloon/estimate.c
 	balloon/pager.c
+	balloon/pager_out.c
 	balloon/policy.c
 	balloon/policy_state.c
 	balloon/sampling.c

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "balloon/store.h"
 
+#include "host/clock.h"
 #include "host/cpu.h"
 #include "host/lock.h"
 #include "host/log.h"
@@ -25,6 +26,7 @@ struct store_frame {
 	uint64_t free;        /* [store.lock] chunks, a bit each */
 	uint64_t starts;      /* [store.lock] chunks in use with which a piece begins */
 	unsigned int longest; /* [store.lock] free run, where it is listed; 0: it is not */
+	uint64_t newest_ns;   /* [store.lock] when something was put here */
 };
 _Static_assert(sizeof(struct store_frame) <= CHUNK_BYTES, "the frame's own chunk");
 #define FRAME_EMPTY (~1ULL)
@@ -122,6 +124,7 @@ static struct store_frame *add_frame(void)
 
 static uint64_t take(struct store_frame *frame, unsigned int start, unsigned int chunks)
 {
+	frame->newest_ns = clock_now_ns();
 	frame->free &= ~bits_run(start, chunks);
 	frame->starts |= BIT(start);
 	relist(frame);
@@ -292,6 +295,11 @@ int store_get(uint64_t handle, void *page)
 		return 0;
 	count_damage(handle);
 	return -EIO;
+}
+
+uint64_t store_since_ns(uint64_t handle)
+{
+	return __atomic_load_n(&frame_of(handle)->newest_ns, __ATOMIC_RELAXED);
 }
 
 static void drop_pieces(uint64_t handle, uint64_t shape)

@@ -46,6 +46,12 @@ int store_get(uint64_t handle, void *page) __must_check;
 void store_drop(uint64_t handle);
 
 /*
+ * Nothing has been put beside the page since then, by clock_now_ns(), nor was the page itself: it
+ * has not been wanted for as long. No store_drop() of it is under way.
+ */
+uint64_t store_since_ns(uint64_t handle);
+
+/*
  * The page's frames are for the most part empty, and others have room: it is there now, under
  * another handle. Worth it when many pages have been dropped and few were put since. No store_get()
  * of it is under way.

@@ -74,12 +74,20 @@ static void take_slots(struct swap_batch *batch)
 
 static void encrypt(struct swap_batch *batch, unsigned int index)
 {
+	uint8_t *cipher = batch->cipher + index * PAGE_SIZE;
 	const void *page = batch->pages[index];
 	uint64_t slot = batch->slots[index];
 
+	if (!page && batch->load(batch, index, cipher))
+		page = cipher;
 	++*swap_slots_writes(&swap.slots, slot);
+	if (!page) {
+		/* It may have been filled in part. */
+		memset(cipher, 0, PAGE_SIZE);
+		return;
+	}
 	*swap_slots_check(&swap.slots, slot) = hash_page(page, swap.check_seed);
-	apply_cipher(slot, page, batch->cipher + index * PAGE_SIZE);
+	apply_cipher(slot, page, cipher);
 }
 
 static void run_ended(struct swap_batch *batch)
@@ -241,36 +249,38 @@ static void read_done(struct block_request *request)
 bool swap_in(struct swap_read *read)
 {
 	spin_lock(&swap.lock);
-	check_used(read->slot);
+	for (unsigned int i = 0; i < read->count; i++)
+		check_used(read->slot + i);
 	spin_unlock(&swap.lock);
-	read->segment = (struct block_segment){ host_phys(read->page), PAGE_SIZE };
+	for (unsigned int i = 0; i < read->count; i++)
+		read->segments[i] =
+			(struct block_segment){ host_phys(read->pages[i]), PAGE_SIZE };
 	read->request = (struct block_request){
 		.operation = BLOCK_READ,
 		.sector = read->slot * SLOT_SECTORS,
-		.sectors = SLOT_SECTORS,
-		.segments = &read->segment,
-		.segment_count = 1,
+		.sectors = read->count * SLOT_SECTORS,
+		.segments = read->segments,
+		.segment_count = read->count,
 		.done = read_done,
 	};
 	return block_submit(swap.device, &read->request);
 }
 
-int swap_in_finish(struct swap_read *read)
+int swap_in_finish(uint64_t slot, int error, const void *read, void *page)
 {
 	bool good = false;
 
-	if (!read->request.error) {
-		apply_cipher(read->slot, read->page, read->page);
-		good = hash_page(read->page, swap.check_seed) ==
-		       *swap_slots_check(&swap.slots, read->slot);
+	if (!error) {
+		apply_cipher(slot, read, page);
+		good = hash_page(page, swap.check_seed) == *swap_slots_check(&swap.slots, slot);
 	}
 	spin_lock(&swap.lock);
 	swap.stats.read += good;
-	swap.stats.read_errors += read->request.error != 0;
-	swap.stats.damaged += !read->request.error && !good;
+	swap.stats.read_errors += error != 0;
+	swap.stats.damaged += !error && !good;
 	spin_unlock(&swap.lock);
-	if (!good && !read->request.error)
-		log_line("swap: slot %lu of %s has not what was written there", read->slot,
+	if (!good && !error)
+		log_line("swap: slot %lu of %s has not what was written there", slot,
 			swap.device->name);
 	return good ? 0 : -EIO;
 }

@@ -5,10 +5,10 @@
  * nobody can read it, Ballast neither. A checksum of each page, kept in memory, tells whether what
  * comes back is what went out.
  *
- * Nothing waits: pages go out in batches, encrypted in steps beside the guests, and come back one
- * by one. There is no way to wait for a page where none may be lost: the drivers of disks have no
- * polling but through interrupts and timers, which no handler of an exit lets in. A page that is
- * needed at once makes its vCPU wait.
+ * Nothing waits: pages go out in batches, encrypted in steps beside the guests, and come back alone
+ * or with neighbours. There is no way to wait for a page where none may be lost: the drivers of
+ * disks have no polling but through interrupts and timers, which no handler of an exit lets in. A
+ * page that is needed at once makes its vCPU wait.
  *
  * Locks: swap.lock is a leaf. Who ends a VM waits until no batch or read of its pages is under way.
  */
@@ -18,6 +18,7 @@
 #include "host/block/block.h"
 
 #define SWAP_BATCH_PAGES 16
+#define SWAP_READ_PAGES 16
 #define SWAP_SLOT_BITS 40
 #define SWAP_NONE 0 /* no slot */
 
@@ -61,8 +62,13 @@ struct swap_run {
 
 /* Pages on their way out. The owner keeps it, and the pages as they are, until done(). */
 struct swap_batch {
-	const void *pages[SWAP_BATCH_PAGES];
+	const void *pages[SWAP_BATCH_PAGES]; /* NULL: load() fetches what is written */
 	unsigned int count;
+	/*
+	 * Fill `page` with the index-th page's contents, when it is its turn. False: there is
+	 * nothing to write, the slot gets anything. Boot CPU, under no lock.
+	 */
+	bool (*load)(struct swap_batch *batch, unsigned int index, void *page);
 	void (*done)(struct swap_batch *batch);
 
 	/* For done(): where each page is. SWAP_NONE: not written, it is to stay. */
@@ -85,28 +91,30 @@ struct swap_batch {
  */
 int swap_out(struct swap_batch *batch) __must_check;
 
-/* A page on its way back. */
+/* Pages in adjacent slots on their way back. */
 struct swap_read {
-	uint64_t slot;
-	void *page;
+	uint64_t slot;         /* the first one */
+	unsigned int count;
+	void *pages[SWAP_READ_PAGES];
 	void (*done)(struct swap_read *read);
 
-	/* swap.c's own */
+	/* swap.c's own; request.error is for done(), too */
 	struct block_request request;
-	struct block_segment segment;
+	struct block_segment segments[SWAP_READ_PAGES];
 };
 
 /*
- * Begin to read; the slot stays in use. True: it is over, done() will not be called. False: it
- * will, on any CPU, under no lock but those of that CPU's own interrupt service. Then
- * swap_in_finish() is due. Any CPU.
+ * Begin to read; the slots stay in use. True: it is over, done() will not be called. False: it
+ * will, on any CPU, under no lock but those of that CPU's own interrupt service. For each page
+ * swap_in_finish() is due then, or never. Any CPU.
  */
 bool swap_in(struct swap_read *read) __must_check;
 /*
- * Decrypt and check the page, some 100000 instructions: better in the guest's own turn than in
- * done(). 0; or -EIO: it is lost, and its VM cannot go on. Any CPU, once.
+ * Decrypt what was read of the slot into `page`, and check it: some 100000 instructions, better in
+ * the guest's own turn than in done(). `error` is the read's. 0; or -EIO: it is lost, and its VM
+ * cannot go on. Any CPU.
  */
-int swap_in_finish(struct swap_read *read) __must_check;
+int swap_in_finish(uint64_t slot, int error, const void *read, void *page) __must_check;
 
 /* The slot's page is not needed any more; no read of it is under way. Any CPU. */
 void swap_drop(uint64_t slot);

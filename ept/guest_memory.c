@@ -266,9 +266,12 @@ static int fetch(const struct need *need, gpa_t page, uint64_t number)
 {
 	struct guest_memory *memory = need->memory;
 	enum page_keep keep = number_kind(number);
-	hpa_t frame = take_frames(need, FRAME_ORDER_4K, false);
-	int error;
+	int error = memory->keeper->fetch(memory, page, keep, number_payload(number), NULL);
+	hpa_t frame;
 
+	if (error)
+		return error;
+	frame = take_frames(need, FRAME_ORDER_4K, false);
 	if (frame == HPA_NONE)
 		return -ENOMEM;
 	error = memory->keeper->fetch(memory, page, keep, number_payload(number), host_ptr(frame));

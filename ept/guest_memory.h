@@ -53,7 +53,8 @@ enum page_keep {
 struct memory_keeper {
 	/*
 	 * Bring back a kept page's contents, under memory.lock. -EAGAIN: they are on the way, and
-	 * the guest waits; -EIO: they are lost.
+	 * the guest waits; -EIO: they are lost. First with `page` NULL, before there is a frame
+	 * for them: 0 if they can be had now.
 	 */
 	int (*fetch)(struct guest_memory *memory, gpa_t gpa, enum page_keep keep, uint64_t handle,
 		void *page);
@@ -105,6 +106,8 @@ struct guest_memory {
 	bool may_swap;                                 /* [a] what is RAM may be long in coming */
 	bool lost;                                     /* [a] a page cannot be read back */
 	bool devices_wait;                             /* [a] a queue's memory is on its way */
+	bool came;                                     /* [a] some has come, for such a queue */
+	uint8_t read_ahead;                            /* [keeper's lock] pages; 0: new */
 	struct guest_pins pins;
 	struct guest_limbo limbo;
 	const struct memory_keeper *keeper;            /* [I] NULL: nobody */

@@ -133,6 +133,44 @@ bool guest_memory_decide(struct guest_memory *memory, gpa_t gpa,
 	return leaving;
 }
 
+uint64_t guest_memory_handle(const struct guest_memory *memory, gpa_t gpa, enum page_keep keep)
+{
+	uint64_t number = gpa < GUEST_PHYSICAL_LIMIT ? s2_number(&memory->s2, gpa) : 0;
+
+	return number_kind(number) == keep ? number_payload(number) : 0;
+}
+
+bool guest_memory_move_kept(struct guest_memory *memory, gpa_t gpa, enum page_keep from,
+	uint64_t old, enum page_keep to, uint64_t handle)
+{
+	bool same;
+
+	spin_lock(&memory->lock);
+	same = guest_memory_handle(memory, gpa, from) == old;
+	/* The table is there. */
+	same = same && !s2_set_number(&memory->s2, gpa, page_number(to, handle));
+	if (same) {
+		memory->kept_pages[from]--;
+		memory->kept_pages[to]++;
+		memory->keeper->forget(from, old);
+	}
+	spin_unlock(&memory->lock);
+	return same;
+}
+
+bool guest_memory_look_kept(struct guest_memory *memory, gpa_t gpa, enum page_keep keep,
+	bool (*look)(uint64_t handle, void *arg), void *arg)
+{
+	uint64_t handle;
+	bool answer;
+
+	spin_lock(&memory->lock);
+	handle = guest_memory_handle(memory, gpa, keep);
+	answer = handle && look(handle, arg);
+	spin_unlock(&memory->lock);
+	return answer;
+}
+
 static struct page_fate back(const void *page, hpa_t frame, void *arg)
 {
 	(void)page, (void)frame, (void)arg;

@@ -51,6 +51,22 @@ struct page_fate {
 bool guest_memory_decide(struct guest_memory *memory, gpa_t gpa,
 	struct page_fate (*decide)(const void *page, hpa_t frame, void *arg), void *arg);
 
+/*
+ * Whoever keeps the page keeps it elsewhere now: if it is still kept so, and under this handle,
+ * which is forgotten then. Nothing else may be made of the memory's pages between the look at the
+ * contents and this, or the handle may be another page's.
+ */
+bool guest_memory_move_kept(struct guest_memory *memory, gpa_t gpa, enum page_keep from,
+	uint64_t old, enum page_keep to, uint64_t handle) __must_check;
+/*
+ * Call `look` for a page that is kept so, with its handle, under memory.lock: what that answers.
+ * False, and no call: it is not.
+ */
+bool guest_memory_look_kept(struct guest_memory *memory, gpa_t gpa, enum page_keep keep,
+	bool (*look)(uint64_t handle, void *arg), void *arg) __must_check;
+/* The handle of a page that is kept so; 0: it is not. Under memory.lock, or else it may change. */
+uint64_t guest_memory_handle(const struct guest_memory *memory, gpa_t gpa, enum page_keep keep);
+
 /* A page that is leaving still is the guest's own again, as it was. */
 void guest_memory_put_back(struct guest_memory *memory, gpa_t gpa);
 

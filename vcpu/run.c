@@ -94,10 +94,24 @@ static enum turn block(struct vcpu *vcpu, enum vcpu_state state, uint32_t reques
 /* How long a vCPU waits for memory before it tries again, at most. */
 #define RETRY_NS (2 * NS_PER_MS)
 
+/*
+ * Does it wait, now that it is known to? What came before it was known woke nobody, so the guest
+ * has to find once more, at its very next exit, that its memory is not there.
+ */
+static bool waits_for_memory(struct vcpu *vcpu)
+{
+	bool again = vcpu->history_next == vcpu->slept_at + 1;
+
+	vcpu->waits = false;
+	vcpu->slept_at = vcpu->history_next;
+	if (again && __atomic_load_n(&vcpu->sleeps, __ATOMIC_ACQUIRE))
+		return true;
+	__atomic_store_n(&vcpu->sleeps, true, __ATOMIC_SEQ_CST);
+	return false;
+}
+
 static enum turn wait_for_memory(struct vcpu *vcpu, uint32_t requests)
 {
-	vcpu->waits = false;
-	__atomic_store_n(&vcpu->sleeps, true, __ATOMIC_RELEASE);
 	timer_set(&vcpu->retry, clock_tsc() + clock_tsc_from_ns(RETRY_NS));
 	return block(vcpu, VCPU_HALTED, requests);
 }
@@ -136,7 +150,7 @@ static enum turn serve_requests(struct vcpu *vcpu)
 		return block(vcpu, VCPU_WAIT_SIPI, requests);
 	if (stays_halted(vcpu))
 		return block(vcpu, VCPU_HALTED, requests);
-	if (unlikely(vcpu->waits))
+	if (unlikely(vcpu->waits) && waits_for_memory(vcpu))
 		return wait_for_memory(vcpu, requests);
 	vcpu_prepare_events(vcpu);
 	return (requests & REQUEST_PREEMPT) ? TURN_YIELD : TURN_AGAIN;

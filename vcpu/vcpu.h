@@ -84,6 +84,7 @@ struct vcpu {
 	bool in_hlt;                /* own CPU: HLT was executed and nothing has ended it yet */
 	bool waits;                  /* own CPU: for memory; it tries again when `retry` expires */
 	bool sleeps;                 /* [a] and until then, unless vm_memory_came() */
+	uint32_t slept_at;           /* own CPU: `history_next` when `sleeps` was set */
 	uint8_t window;              /* own CPU: WINDOW_... asked for */
 	uint8_t window_priority;     /* own CPU: with WINDOW_INTERRUPT */
 

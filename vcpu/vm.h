@@ -121,7 +121,10 @@ int vm_create(const char *name, unsigned int vcpu_count, struct vm **out) __must
 int vm_set_tsc_hz(struct vm *vm, uint64_t hz) __must_check;
 /* Devices are destroyed, all memory is freed. The VM does not run. */
 void vm_destroy(struct vm *vm);
-/* Memory that vCPUs or devices wait for may have come: they look again. Boot CPU. */
+/*
+ * Memory that vCPUs wait for may have come: they look again. Any CPU. `devices`: and so do devices,
+ * on the boot CPU.
+ */
 void vm_memory_came(struct vm *vm, bool devices);
 /* vCPUs, devices and memory back to power-up. The VM does not run. */
 void vm_reset(struct vm *vm);

@@ -93,6 +93,9 @@ void ring_wait(struct virtio_ring *ring)
 {
 	ring->absent = true;
 	__atomic_store_n(&ring->memory->devices_wait, true, __ATOMIC_RELEASE);
+	/* It may have come before that was set. */
+	if (ring->memory->keeper)
+		ring->memory->keeper->needed(ring->memory);
 }
 
 bool ring_remap(struct virtio_ring *ring)

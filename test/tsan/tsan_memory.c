@@ -222,7 +222,8 @@ static void begin_read(struct job *job, struct place *place)
 	job->place = place;
 	place->state = BUSY;
 	__atomic_store_n(&job->ended, 0, __ATOMIC_RELAXED);
-	job->read = (struct swap_read){ .slot = place->handle, .page = job->page, .done = read_done };
+	job->read = (struct swap_read){ .slot = place->handle, .count = 1, .pages = { job->page },
+		.done = read_done };
 	if (swap_in(&job->read))
 		read_done(&job->read);
 }
@@ -235,7 +236,7 @@ static void end_read(struct job *job)
 
 	if (!place || !__atomic_load_n(&job->ended, __ATOMIC_ACQUIRE))
 		return;
-	error = swap_in_finish(&job->read);
+	error = swap_in_finish(place->handle, job->read.request.error, job->page, job->page);
 	machine_check(!error || (error == -EIO && job->read.request.error == -EIO));
 	spin_lock(&place->lock);
 	if (error) {

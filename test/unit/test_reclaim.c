@@ -56,6 +56,7 @@ struct write {
 	bool used;
 	gpa_t gpa;
 	unsigned int handle;
+	unsigned int from; /* KEPT, or where the page is kept, compressed, until then */
 	uint8_t content;
 };
 
@@ -74,10 +75,12 @@ static struct { bool used; uint8_t content; } kept[KEPT];
 static unsigned int kept_count;
 static uint64_t state = 1, operations = 300000;
 static struct write writes[WRITES];
+static unsigned int fails; /* one of so many pages cannot be read; 0: all can */
 static struct { bool used, here, forgotten; unsigned int handle; } reads[READS];
 static struct {
 	uint64_t shared, zero, kept, rescued, merged, breaks, fetched, waits;
 	uint64_t written, too_late, refused, read, forgotten;
+	uint64_t failed_writes, failed_reads, moved, moved_too_late;
 } seen;
 
 void panic(const char *text, ...)
@@ -144,7 +147,7 @@ static void holds(const void *page, uint8_t content)
 }
 
 /* From the disk: begun by the first who asks, there for one who asks after it has come. */
-static int read_back(uint64_t handle)
+static int read_back(uint64_t handle, bool take)
 {
 	int free = -1;
 
@@ -154,8 +157,8 @@ static int read_back(uint64_t handle)
 		else if (reads[i].handle == handle && !reads[i].here)
 			return -EAGAIN;
 		else if (reads[i].handle == handle) {
-			reads[i].used = false;
-			seen.read++;
+			reads[i].used = !take;
+			seen.read += take;
 			return 0;
 		}
 	}
@@ -181,6 +184,8 @@ static void disk_reads(void)
 	if (!reads[i].used)
 		return;
 	/* What came and is not fetched for long goes again, so that others have room. */
+	if (reads[i].here && below(8))
+		return;
 	if (reads[i].here || reads[i].forgotten) {
 		if (reads[i].forgotten)
 			drop(reads[i].handle);
@@ -194,8 +199,14 @@ static int fetch(struct guest_memory *memory, gpa_t gpa, enum page_keep keep, ui
 {
 	(void)memory, (void)gpa;
 	assert_true(kept[handle].used);
-	if (keep == PAGE_SWAPPED && read_back(handle))
+	if (keep == PAGE_SWAPPED && read_back(handle, page != NULL))
 		return -EAGAIN;
+	if (!page)
+		return 0;
+	if (keep == PAGE_SWAPPED && fails && below(fails) == 0) {
+		seen.failed_reads++;
+		return -EIO;
+	}
 	fill(page, kept[handle].content);
 	seen.fetched++;
 	return 0;
@@ -251,6 +262,8 @@ static void *touch(struct guest *guest, gpa_t gpa, uint64_t access)
 		case MEMORY_WAIT:
 			seen.waits++;
 			return NULL;
+		case MEMORY_LOST:
+			return NULL;
 		default:
 			fail_msg("RAM is not RAM");
 		}
@@ -278,11 +291,22 @@ static void guest_writes(struct guest *guest, unsigned int page)
 	guest->expected[page] = content;
 }
 
+/* What did not come at once is wanted again. */
+static struct { struct guest *guest; unsigned int page; } wanted[READS];
+
 static void guest_reads(struct guest *guest, unsigned int page)
 {
+	unsigned int again = below(READS);
+
+	if (wanted[again].guest && below(2)) {
+		guest = wanted[again].guest;
+		page = wanted[again].page;
+	}
 	const void *at = below(8) ? touch(guest, gpa_of(page), S2_READ) :
 		guest_memory_ptr(&guest->memory, gpa_of(page), S2_READ, NULL);
 
+	wanted[again].guest = at ? NULL : guest;
+	wanted[again].page = page;
 	if (at)
 		holds(at, guest->expected[page]);
 }
@@ -400,11 +424,51 @@ static void write_begins(struct guest *guest, gpa_t gpa, uint8_t content)
 	for (unsigned int i = 0; i < WRITES; i++) {
 		if (writes[i].used)
 			continue;
-		writes[i] = (struct write){ guest, true, gpa, take_handle(content), content };
+		writes[i] = (struct write){ guest, true, gpa, take_handle(content), KEPT, content };
 		guest->writing++;
 		return;
 	}
 	guest_memory_decide(&guest->memory, gpa, back, NULL);
+}
+
+static bool found(uint64_t handle, void *arg)
+{
+	*(unsigned int *)arg = (unsigned int)handle;
+	return true;
+}
+
+/* A compressed page begins to go on to the disk. */
+static void move_begins(struct guest *guest)
+{
+	unsigned int from, i, page = below(GUEST_PAGES);
+	gpa_t gpa;
+
+	for (i = 0; i < WRITES && writes[i].used; i++)
+		;
+	for (unsigned int tries = 0; tries < 64; tries++, page = (page + 1) % GUEST_PAGES)
+		if (guest_memory_handle(&guest->memory, gpa_of(page), PAGE_COMPRESSED))
+			break;
+	gpa = gpa_of(page);
+	if (i == WRITES || !guest_memory_look_kept(&guest->memory, gpa, PAGE_COMPRESSED, found, &from))
+		return;
+	assert_true(kept[from].used);
+	assert_int_equal(kept[from].content, guest->expected[page_of(gpa)]);
+	/* The same page is not written twice at a time. */
+	for (unsigned int j = 0; j < WRITES; j++)
+		if (writes[j].used && writes[j].guest == guest && writes[j].gpa == gpa)
+			return;
+	writes[i] = (struct write){ guest, true, gpa, take_handle(kept[from].content), from, kept[from].content };
+	guest->writing++;
+}
+
+static bool write_moves(const struct write *write)
+{
+	bool moved = write->handle != KEPT && guest_memory_move_kept(&write->guest->memory, write->gpa,
+		PAGE_COMPRESSED, write->from, PAGE_SWAPPED, write->handle);
+
+	seen.moved += moved;
+	seen.moved_too_late += !moved && write->handle != KEPT;
+	return moved;
 }
 
 /* One of them ends, or fails. */
@@ -420,6 +484,12 @@ static void disk_writes(void)
 	if (write->handle != KEPT && below(8) == 0) {
 		drop(write->handle);
 		write->handle = KEPT;
+		seen.failed_writes++;
+	}
+	if (write->guest && write->from != KEPT) {
+		if (!write_moves(write) && write->handle != KEPT)
+			drop(write->handle);
+		return;
 	}
 	if (write->guest && guest_memory_decide(&write->guest->memory, write->gpa, written, write)) {
 		seen.written += write->handle != KEPT;
@@ -461,6 +531,8 @@ static void guest_pins(struct guest *guest)
 
 static void reclaim_steps(struct guest *guest)
 {
+	if (!guest->batched && !guest->sealed && below(4) == 0)
+		move_begins(guest);
 	if (guest->writing)
 		return;
 	if (!guest->sealed) {
@@ -558,6 +630,14 @@ static void check_all(void)
 		stats.frames[FRAME_GUEST] <= resident + limbo * 512);
 }
 
+/* One of whose memory something cannot be read back goes no further. */
+static void end_lost(void)
+{
+	for (unsigned int i = 0; i < GUESTS; i++)
+		if (guests[i].memory.lost)
+			guest_ends(i);
+}
+
 static void operate(void)
 {
 	unsigned int which = below(GUESTS), page = below(GUEST_PAGES), what = below(1000);
@@ -612,8 +692,10 @@ static void pages_come_and_go(void **unused)
 	frame_get_stats(&before);
 	for (unsigned int i = 0; i < GUESTS; i++)
 		begin_guest(&guests[i]);
+	fails = 12;
 	for (uint64_t i = 0; i < operations; i++) {
 		operate();
+		end_lost();
 		if (below(16) == 0)
 			frame_erase();
 		if (i % 4096 == 0)
@@ -621,13 +703,17 @@ static void pages_come_and_go(void **unused)
 	}
 	check_all();
 	printf("%llu operations: %llu pages shared, %llu zero, %llu kept, %llu fetched, %llu rescued, %llu merged, "
-	       "%llu breaks, %llu waits; %llu written, %llu too late, %llu read, %llu forgotten, %llu pins\n",
+	       "%llu breaks, %llu waits; %llu written, %llu too late, %llu read, %llu forgotten, %llu pins; "
+	       "%llu compressed ones moved, %llu too late; %llu writes failed, %llu reads failed\n",
 		(unsigned long long)operations, (unsigned long long)seen.shared,
 		(unsigned long long)seen.zero, (unsigned long long)seen.kept, (unsigned long long)seen.fetched,
 		(unsigned long long)seen.rescued, (unsigned long long)seen.merged, (unsigned long long)seen.breaks,
 		(unsigned long long)seen.waits, (unsigned long long)seen.written, (unsigned long long)seen.too_late,
-		(unsigned long long)seen.read, (unsigned long long)seen.forgotten, (unsigned long long)seen.refused);
-	if (!seen.written || !seen.too_late || !seen.read || !seen.forgotten || !seen.refused)
+		(unsigned long long)seen.read, (unsigned long long)seen.forgotten, (unsigned long long)seen.refused,
+		(unsigned long long)seen.moved, (unsigned long long)seen.moved_too_late,
+		(unsigned long long)seen.failed_writes, (unsigned long long)seen.failed_reads);
+	if (!seen.written || !seen.too_late || !seen.read || !seen.forgotten || !seen.refused ||
+		!seen.moved || !seen.moved_too_late || !seen.failed_writes || !seen.failed_reads)
 		fail_msg("something never happened on the disk");
 	if (!seen.shared || !seen.zero || !seen.kept || !seen.fetched || !seen.rescued || !seen.breaks || !seen.waits)
 		fail_msg("something never happened");

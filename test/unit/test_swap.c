@@ -257,17 +257,17 @@ static void in_done(struct swap_read *read)
 /* 0: as it was. */
 static int read_in(const struct live *from)
 {
-	struct swap_read read = { .slot = from->slot, .done = in_done };
+	struct swap_read read = { .slot = from->slot, .count = 1, .done = in_done };
 	uint8_t *page = aligned_alloc(PAGE_SIZE, PAGE_SIZE);
 	unsigned int before = reads_done;
 	int error;
 
-	read.page = page;
+	read.pages[0] = page;
 	if (!swap_in(&read)) {
 		while (reads_done == before)
 			fake_disk_complete(&disk, pages_draw(disk.pending_count));
 	}
-	error = swap_in_finish(&read);
+	error = swap_in_finish(from->slot, read.request.error, page, page);
 	if (!error)
 		assert_true(hash_page(page, 0) == from->hash);
 	free(page);
