@@ -24,7 +24,7 @@ WAITS = re.compile(r"vm \S+ waits for memory: ")
 class Crowd:
     """GUESTS guests that are promised so many times the machine's memory, the first of which is greedy."""
 
-    def __init__(self, env, times, balloons, swap=None, probe_ms=100, held_mib=48):
+    def __init__(self, env, times, balloons, swap=None, probe_ms=1000, held_mib=48):
         self.names = [f"g{number}" for number in range(GUESTS)]
         self.balloons, self.times = balloons, times
         self.probe_ms, self.held_mib = probe_ms, held_mib

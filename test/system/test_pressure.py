@@ -9,8 +9,8 @@ import suite
 from test_many import PROMPT, start_all
 
 GREED_MIB = 110   # of contents that compress, in the greedy one; half of it is in use
-SETTLE_S = 20
-NEED_S = 40       # so long half of it is in use
+SETTLE_S = 40
+NEED_S = 60       # so long half of it is in use
 
 
 def pressure(env, crowd):
