@@ -79,7 +79,7 @@ def sampling(env, course):
 def test_sampling(env):
     """As published."""
     rises = [(mib, 120, 50) for mib in (100, 150, 200, 250)]
-    sampling(env, Course(384, 30, 1000, [(50, 240, 210), *rises, (50, 240, 210)]))
+    sampling(env, Course(384, 30, 1000, [(50, 360, 330), *rises, (50, 360, 330)]))
 
 
 @suite.test
