@@ -4,6 +4,7 @@ they hold is more than there is, so much of it goes to the disk and comes back, 
 guest's own. No byte is lost, nobody is ended.
 """
 
+import os
 import re
 import subprocess
 
@@ -22,8 +23,8 @@ SWAP_MIB = 512
 SUM = r"^([0-9a-f]{32})  "
 
 
-def make_swap(env, mib=SWAP_MIB):
-    disk = disks.Disk(env, "nvme", mib=mib + 2)
+def make_swap(env, mib=SWAP_MIB, errors=()):
+    disk = disks.Disk(env, "nvme", mib=mib + 2, errors=errors)
     disk.partition((2048, 2048 + (mib << 20) // disks.SECTOR - 1))
     result = subprocess.run(["sgdisk", "-t", "1:8200", disk.path], stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, check=False)
@@ -35,6 +36,14 @@ def swapped_kib(said):
     match = re.search(r"guests' memory on disk \S+ +(\d+) ([KMG])iB", said)
     suite.check(match, f"'mem' does not say what is on the disk:\n{said}")
     return int(match.group(1)) * {"K": 1, "M": 1 << 10, "G": 1 << 20}[match.group(2)]
+
+
+def on_disk(machine, name):
+    """Pages of this guest that are on the disk now."""
+    text = "\n".join(machine.command(f"mem {name}", 120))
+    match = re.search(r"compressed, ([\d.]+) ([KMG]iB) on disk", text)
+    suite.check(match, f"mem {name} does not tell what is on the disk:\n{text}")
+    return round(float(match.group(1)) * economy.UNITS[match.group(2)] * 256)
 
 
 def checked(guest, line, wanted, what):
@@ -79,3 +88,107 @@ def test_swapping(env):
         suite.check(swapped_kib(said) == 0, f"slots of guests that are no more are in use:\n{said}")
         machine.send_line("poweroff")
         machine.expect_end(120)
+
+
+def samples(guest, path, mib):
+    """The first 16 bytes of some pages of a random file."""
+    line = (f"for i in 1 2 3 4 5 6 7 8; do dd if={path} bs=4096 skip=$((i*{mib * 28})) count=1 2>/dev/null | "
+            "head -c 16 | od -An -tx1 | tr -d ' '; done; echo sampled $((6*7))")
+    with guest:
+        guest.fresh()
+        guest.machine.send_line(line)
+        found = [bytes.fromhex(guest.wait(r"^([0-9a-f]{32})$", 300).group(1)) for _ in range(8)]
+        guest.wait(r"^sampled 42", 300)
+    return found
+
+
+def is_cipher(disk, found):
+    """Nothing of these pages can be recognised on the disk, where much is."""
+    with open(disk.path, "rb") as file:
+        image = file.read()
+    suite.check(image.count(bytes(4096)) < len(image) // 4096 - 1024, "nothing was ever written to the disk")
+    for sample in found:
+        suite.check(sample not in image, f"a page that begins with {sample.hex()} is on the disk as it was in memory")
+
+
+def seconds(guest, line, wanted, timeout_s=1700):
+    """How long this takes by the guest's clock, and what it says."""
+    clock = r"^at (\d+\.\d+) "
+    with guest:
+        guest.fresh()
+        begin = float(guest.does("echo at $(cat /proc/uptime)", clock, timeout_s).group(1))
+        guest.fresh()
+        match = guest.does(line, wanted, timeout_s)
+        guest.fresh()
+        end = float(guest.does("echo at $(cat /proc/uptime)", clock, timeout_s).group(1))
+    return end - begin, match
+
+
+@suite.test
+def test_swap_speed(env):
+    """How fast a guest has back what is on the disk, when there is room for it again: in emulated time."""
+    swap = make_swap(env)
+    text, files = economy.configuration(env, {"idle": 160, "greedy": 224}, ["min = 32M", "balloon = no"])
+    with env.machine(env.image(f"[ballast]\nswap = {swap.name}p1\n" + text, files), cpus=1, memory_mib=176, icount=5,
+                     life_s=3400, extra=swap.arguments()) as machine:
+        machine.expect(PROMPT, 300)
+        idle, greedy = (economy.Guest(machine, name) for name in ("idle", "greedy"))
+        start_all(machine, ["idle"])
+        idle.boot(900)
+        idle.run("dd if=/dev/urandom of=/held bs=1M count=40 && echo held $((6*7))", r"^held 42", 900)
+        wanted = idle.run("md5sum /held", SUM, 900).group(1)
+        found = samples(idle, "/held", 40)
+        start_all(machine, ["greedy"])
+        greedy.boot(900)
+        greedy.run("dd if=/dev/urandom of=/held bs=1M count=80 && echo held $((6*7))", r"^held 42", 900)
+        while on_disk(machine, "idle") < 6144:
+            machine.pump(2)
+        destroy_all(machine, ["greedy"])
+        before = on_disk(machine, "idle")
+        took, _ = seconds(idle, "cat /held >/dev/null; echo read $((6*7))", r"^read 42")
+        pages = before - on_disk(machine, "idle")
+        print(f"{pages} pages in {took:.2f} s: {pages / took:.0f} a second")
+        checked(idle, "md5sum /held", wanted, "what it holds")
+        economy.end(machine, ["idle"])
+    is_cipher(swap, found)
+
+
+def console_of(machine):
+    with open(os.path.join(machine.workdir, "console.raw"), encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+@suite.test
+def test_swap_fails(env):
+    """The disk fails in the middle: whose pages cannot be read back ends with that as its reason, others go on."""
+    swap = make_swap(env, errors=range(150, 4000))
+    text, files = economy.configuration(env, {"idle": 160, "greedy": 224}, ["min = 32M", "balloon = no"])
+    with env.machine(env.image(f"[ballast]\nswap = {swap.name}p1\n" + text, files), cpus=1, memory_mib=176, icount=5,
+                     life_s=1700, extra=swap.arguments()) as machine:
+        machine.expect(PROMPT, 300)
+        idle, greedy = (economy.Guest(machine, name) for name in ("idle", "greedy"))
+        start_all(machine, ["idle"])
+        idle.boot(900)
+        idle.run("dd if=/dev/urandom of=/held bs=1M count=40 && echo held $((6*7))", r"^held 42", 900)
+        start_all(machine, ["greedy"])
+        greedy.boot(900)
+        with greedy:
+            greedy.fresh()
+            machine.send_line("dd if=/dev/urandom of=/held bs=1M count=80 && echo held $((6*7))")
+        # It may have been said at any time before.
+        while "fails again and again: nothing more is written" not in console_of(machine):
+            machine.pump(2)
+        lost = on_disk(machine, "idle")
+        suite.check(lost > 256, f"only {lost} pages are on the disk that failed")
+        destroy_all(machine, ["greedy"])
+        machine.send_line("vm console idle")
+        # What is on the disk may be memory that the guest has free: it uses that, too.
+        machine.send_line("exercise touch 60 1 </dev/null; cat /held >/dev/null")
+        # Its console ends with it.
+        machine.expect(r"vm idle: stopped: a page of its memory could not be read back", 900)
+        machine.expect(PROMPT, 120)
+        # The machine goes on, without swapping.
+        start_all(machine, ["greedy"])
+        greedy.boot(900)
+        greedy.run("echo alive $((6*7))", r"^alive 42")
+        economy.end(machine, ["idle", "greedy"])
