@@ -21,6 +21,9 @@ HELD_MIB = 128  # random, in each
 COPY_MIB = 64   # of it, on the first one's own disk
 SWAP_MIB = 512
 SUM = r"^([0-9a-f]{32})  "
+UPTIME = r"^at (\d+\.\d+) "
+CHECKED = r"exercise: checked (\d+) pages, (\d+) bad\n"
+SPEED_MIB, SPEED_SEED = 64, 7  # what is held while its speed is measured
 
 
 def make_swap(env, mib=SWAP_MIB, errors=()):
@@ -90,38 +93,30 @@ def test_swapping(env):
         machine.expect_end(120)
 
 
-def samples(guest, path, mib):
-    """The first 16 bytes of some pages of a random file."""
-    line = (f"for i in 1 2 3 4 5 6 7 8; do dd if={path} bs=4096 skip=$((i*{mib * 28})) count=1 2>/dev/null | "
-            "head -c 16 | od -An -tx1 | tr -d ' '; done; echo sampled $((6*7))")
-    with guest:
-        guest.fresh()
-        guest.machine.send_line(line)
-        found = [bytes.fromhex(guest.wait(r"^([0-9a-f]{32})$", 300).group(1)) for _ in range(8)]
-        guest.wait(r"^sampled 42", 300)
-    return found
+def first_word(seed, number):
+    """What `exercise touch` makes the second word of a page, as its pages.c does."""
+    state = (seed << 32 | number + 1) * 0x9e3779b97f4a7c15 % 2**64
+    state ^= state << 13 & 2**64 - 1
+    state ^= state >> 7
+    return state ^ state << 17 & 2**64 - 1
 
 
-def is_cipher(disk, found):
+def is_cipher(disk, seed, pages):
     """Nothing of these pages can be recognised on the disk, where much is."""
     with open(disk.path, "rb") as file:
         image = file.read()
     suite.check(image.count(bytes(4096)) < len(image) // 4096 - 1024, "nothing was ever written to the disk")
-    for sample in found:
-        suite.check(sample not in image, f"a page that begins with {sample.hex()} is on the disk as it was in memory")
+    for number in range(0, pages, 97):
+        suite.check(first_word(seed, number).to_bytes(8, "little") not in image,
+                    f"page {number} of what was held is on the disk as it was in memory")
 
 
-def seconds(guest, line, wanted, timeout_s=1700):
-    """How long this takes by the guest's clock, and what it says."""
-    clock = r"^at (\d+\.\d+) "
-    with guest:
-        guest.fresh()
-        begin = float(guest.does("echo at $(cat /proc/uptime)", clock, timeout_s).group(1))
-        guest.fresh()
-        match = guest.does(line, wanted, timeout_s)
-        guest.fresh()
-        end = float(guest.does("echo at $(cat /proc/uptime)", clock, timeout_s).group(1))
-    return end - begin, match
+def wait_for_swapped(machine, guest, least, limit_s=1500):
+    """Until so many of its pages are on the disk."""
+    until = machine.seconds() + limit_s
+    while on_disk(machine, guest.name) < least:
+        suite.check(machine.seconds() < until, f"only {on_disk(machine, guest.name)} pages of {guest.name} went out")
+        machine.pump(2)
 
 
 @suite.test
@@ -135,22 +130,23 @@ def test_swap_speed(env):
         idle, greedy = (economy.Guest(machine, name) for name in ("idle", "greedy"))
         start_all(machine, ["idle"])
         idle.boot(900)
-        idle.run("dd if=/dev/urandom of=/held bs=1M count=40 && echo held $((6*7))", r"^held 42", 900)
-        wanted = idle.run("md5sum /held", SUM, 900).group(1)
-        found = samples(idle, "/held", 40)
+        match = idle.load("held", f"touch {SPEED_MIB} {SPEED_SEED}", r"exercise: holds .*, first ([0-9a-f]+)\n", 900)
+        suite.check(int(match.group(1), 16) == first_word(SPEED_SEED, 0), "what is held is not what is looked for")
         start_all(machine, ["greedy"])
         greedy.boot(900)
-        greedy.run("dd if=/dev/urandom of=/held bs=1M count=80 && echo held $((6*7))", r"^held 42", 900)
-        while on_disk(machine, "idle") < 6144:
-            machine.pump(2)
+        greedy.load("greed", f"touch {SPEED_MIB} 99", r"exercise: holds", 1700)
+        wait_for_swapped(machine, idle, SPEED_MIB * 256 // 4)
         destroy_all(machine, ["greedy"])
         before = on_disk(machine, "idle")
-        took, _ = seconds(idle, "cat /held >/dev/null; echo read $((6*7))", r"^read 42")
+        begin = float(idle.run("echo at $(cat /proc/uptime)", UPTIME, 900).group(1))
+        match = idle.order("held", "check", CHECKED, 1700)
+        took = float(idle.run("echo at $(cat /proc/uptime)", UPTIME, 900).group(1)) - begin
         pages = before - on_disk(machine, "idle")
         print(f"{pages} pages in {took:.2f} s: {pages / took:.0f} a second")
-        checked(idle, "md5sum /held", wanted, "what it holds")
+        suite.check(match.groups() == (str(SPEED_MIB * 256), "0"), f"{match.group(2)} pages are not what they were")
+        suite.check(pages > SPEED_MIB * 256 // 8, f"only {pages} pages came back")
         economy.end(machine, ["idle"])
-    is_cipher(swap, found)
+    is_cipher(swap, SPEED_SEED, SPEED_MIB * 256)
 
 
 def console_of(machine):

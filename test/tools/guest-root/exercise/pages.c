@@ -101,7 +101,8 @@ int load_touch(unsigned int mib, unsigned int own_seed, bool text, int every_ms)
 	seed = own_seed;
 	for (unsigned int i = 0; i < count; i++)
 		page_make(&pages[i], i, text);
-	printf("exercise: holds %u MiB at %.1f s\n", mib, uptime_s());
+	printf("exercise: holds %u MiB at %.1f s, first %016llx\n", mib, uptime_s(),
+		count ? (unsigned long long)pages[0].words[0] : 0);
 	while ((length = order_read(order, sizeof(order), every_ms > 0 ? every_ms : ROUND_MS)) >= 0) {
 		if (length && strcmp(order, "check") == 0) {
 			pages_check(pages, touches, count, text);
