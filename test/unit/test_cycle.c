@@ -106,6 +106,31 @@ int store_put(const void *contents, uint64_t *handle)
 	return -ENOSPC;
 }
 
+uint64_t store_since_ns(uint64_t handle)
+{
+	(void)handle;
+	return 0;
+}
+
+void store_get_stats(struct store_stats *stats)
+{
+	*stats = (struct store_stats){ 0 };
+}
+
+bool guest_memory_look_kept(struct guest_memory *of, gpa_t gpa, enum page_keep keep,
+	bool (*look)(uint64_t handle, void *arg), void *arg)
+{
+	(void)of, (void)gpa, (void)keep, (void)look, (void)arg;
+	return false;
+}
+
+int pager_out_compressed(struct guest_memory *of, const gpa_t *gpas, unsigned int count,
+	unsigned int *left)
+{
+	(void)of, (void)gpas, (void)count, (void)left;
+	return 0;
+}
+
 bool pager_available(void)
 {
 	return false;
