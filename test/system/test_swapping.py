@@ -119,17 +119,28 @@ def wait_for_swapped(machine, guest, least, limit_s=1500):
         machine.pump(2)
 
 
+def idle_and_greedy(env, swap):
+    """A machine with counted instructions and two guests, for one of which its memory suffices."""
+    text, files = economy.configuration(env, {"idle": 160, "greedy": 224}, ["min = 32M", "balloon = no"])
+    return env.machine(env.image(f"[ballast]\nswap = {swap.name}p1\n" + text, files), cpus=1, memory_mib=176, icount=5,
+                       life_s=3400, extra=swap.arguments())
+
+
+def begin_idle(machine):
+    """The first one is at its shell."""
+    machine.expect(PROMPT, 300)
+    idle, greedy = (economy.Guest(machine, name) for name in ("idle", "greedy"))
+    start_all(machine, ["idle"])
+    idle.boot(900)
+    return idle, greedy
+
+
 @suite.test
 def test_swap_speed(env):
     """How fast a guest has back what is on the disk, when there is room for it again: in emulated time."""
     swap = make_swap(env)
-    text, files = economy.configuration(env, {"idle": 160, "greedy": 224}, ["min = 32M", "balloon = no"])
-    with env.machine(env.image(f"[ballast]\nswap = {swap.name}p1\n" + text, files), cpus=1, memory_mib=176, icount=5,
-                     life_s=3400, extra=swap.arguments()) as machine:
-        machine.expect(PROMPT, 300)
-        idle, greedy = (economy.Guest(machine, name) for name in ("idle", "greedy"))
-        start_all(machine, ["idle"])
-        idle.boot(900)
+    with idle_and_greedy(env, swap) as machine:
+        idle, greedy = begin_idle(machine)
         match = idle.load("held", f"touch {SPEED_MIB} {SPEED_SEED}", r"exercise: holds .*, first ([0-9a-f]+)\n", 900)
         suite.check(int(match.group(1), 16) == first_word(SPEED_SEED, 0), "what is held is not what is looked for")
         start_all(machine, ["greedy"])
@@ -158,13 +169,8 @@ def console_of(machine):
 def test_swap_fails(env):
     """The disk fails in the middle: whose pages cannot be read back ends with that as its reason, others go on."""
     swap = make_swap(env, errors=range(150, 4000))
-    text, files = economy.configuration(env, {"idle": 160, "greedy": 224}, ["min = 32M", "balloon = no"])
-    with env.machine(env.image(f"[ballast]\nswap = {swap.name}p1\n" + text, files), cpus=1, memory_mib=176, icount=5,
-                     life_s=1700, extra=swap.arguments()) as machine:
-        machine.expect(PROMPT, 300)
-        idle, greedy = (economy.Guest(machine, name) for name in ("idle", "greedy"))
-        start_all(machine, ["idle"])
-        idle.boot(900)
+    with idle_and_greedy(env, swap) as machine:
+        idle, greedy = begin_idle(machine)
         idle.run("dd if=/dev/urandom of=/held bs=1M count=40 && echo held $((6*7))", r"^held 42", 900)
         start_all(machine, ["greedy"])
         greedy.boot(900)
