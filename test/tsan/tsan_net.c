@@ -133,6 +133,8 @@ static void plug_or_unplug(struct station *visitor)
 		machine_check(visitor->port.count == 0 && visitor->port.senders == 0);
 		return;
 	}
+	/* Its life as a port begins anew: a frame for everybody may come that it had before, elsewhere. */
+	memset(visitor->last, 0, sizeof(visitor->last));
 	__atomic_store_n(&visitor->out, 0, __ATOMIC_SEQ_CST);
 	machine_check(net_plug(net, &visitor->port) == 0);
 	plugs++;
