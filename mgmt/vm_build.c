@@ -61,13 +61,18 @@ static uint64_t overhead_kept(const struct managed_vm *managed)
 	return vms_overhead_bytes(managed) / PAGE_SIZE + (untouched >> OVERHEAD_SHIFT);
 }
 
+/* For a VM with so much memory, all of it touched. */
+static uint64_t overhead_of(uint64_t memory_bytes)
+{
+	return OVERHEAD_BYTES + (memory_bytes >> OVERHEAD_SHIFT);
+}
+
 static struct policy_promise promise_of(const struct managed_vm *managed,
 	const struct vm_config *config)
 {
-	uint64_t overhead = OVERHEAD_BYTES + (config_max_memory(config) >> OVERHEAD_SHIFT);
 	struct policy_promise promise = {
 		.min_pages = config_min_memory(config) / PAGE_SIZE,
-		.overhead_pages = overhead / PAGE_SIZE,
+		.overhead_pages = overhead_of(config_max_memory(config)) / PAGE_SIZE,
 	};
 
 	if (managed_is_running(managed))
@@ -129,7 +134,7 @@ bool vm_build_has_room(const struct managed_vm *managed, const struct loader_fil
 	uint64_t pages = MAX(config_min_memory(config) / PAGE_SIZE, loaded_pages(config, files));
 	struct memory_stats stats;
 
-	pages += (OVERHEAD_BYTES + (pages * PAGE_SIZE >> OVERHEAD_SHIFT)) / PAGE_SIZE;
+	pages += overhead_of(pages * PAGE_SIZE) / PAGE_SIZE;
 	if (economy_make_room(pages))
 		return true;
 	frame_get_stats(&stats);
