@@ -3,6 +3,7 @@
 #include "balloon/economy.h"
 
 #include "balloon/cycle.h"
+#include "balloon/keep.h"
 #include "balloon/pager.h"
 #include "balloon/share.h"
 #include "balloon/store.h"
@@ -48,22 +49,6 @@ static bool watches;        /* somebody takes part and runs */
 
 /* ---- what guest memory asks for, on any CPU ---- */
 
-static int fetch(
-	struct guest_memory *memory, gpa_t gpa, enum page_keep keep, uint64_t handle, void *page)
-{
-	if (keep == PAGE_SWAPPED)
-		return pager_fetch(memory, gpa, handle, page);
-	return page ? store_get(handle, page) : 0;
-}
-
-static void forget(enum page_keep keep, uint64_t handle)
-{
-	if (keep == PAGE_COMPRESSED)
-		store_drop(handle);
-	else
-		pager_forget(handle);
-}
-
 static void needed(struct guest_memory *memory)
 {
 	(void)memory;
@@ -81,7 +66,8 @@ static void came(struct guest_memory *memory)
 	cpu_notify(cpu_by_id(0));
 }
 
-static const struct memory_keeper keeper = { .fetch = fetch, .forget = forget, .needed = needed };
+static const struct memory_keeper keeper = {
+	.fetch = keep_fetch, .forget = keep_forget, .needed = needed };
 
 /* ---- who takes part ---- */
 

@@ -5,6 +5,7 @@ set(BALLOON_SOURCES
 	balloon/cycle.c
 	balloon/economy.c
 	balloon/estimate.c
+	balloon/keep.c
 	balloon/pager.c
 	balloon/pager_out.c
 	balloon/policy.c

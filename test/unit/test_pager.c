@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <cmocka.h>
 
+#include "balloon/keep.h"
 #include "balloon/pager.h"
 #include "balloon/store.h"
 #include "balloon/swap_internal.h"
@@ -90,27 +91,12 @@ bool grace_is_over(uint64_t ticket)
 
 /* ---- guests and their keeper ---- */
 
-static int fetch(struct guest_memory *memory, gpa_t gpa, enum page_keep keep, uint64_t handle, void *page)
-{
-	if (keep == PAGE_SWAPPED)
-		return pager_fetch(memory, gpa, handle, page);
-	return page ? store_get(handle, page) : 0;
-}
-
-static void forget(enum page_keep keep, uint64_t handle)
-{
-	if (keep == PAGE_COMPRESSED)
-		store_drop(handle);
-	else
-		pager_forget(handle);
-}
-
 static void needed(struct guest_memory *memory)
 {
 	(void)memory;
 }
 
-static const struct memory_keeper keeper = { .fetch = fetch, .forget = forget, .needed = needed };
+static const struct memory_keeper keeper = { .fetch = keep_fetch, .forget = keep_forget, .needed = needed };
 
 static void came(struct guest_memory *memory)
 {
