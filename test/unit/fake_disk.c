@@ -118,6 +118,18 @@ void fake_disk_complete(struct fake_disk *disk, unsigned int which)
 	block_finish(&disk->device, request, serve(disk, request));
 }
 
+void fake_disk_run(struct fake_disk *disk, uint32_t (*draw)(uint32_t below))
+{
+	unsigned int notified;
+
+	do {
+		notified = fake_disk_notified;
+		block_poll();
+		while (disk->pending_count)
+			fake_disk_complete(disk, draw(disk->pending_count));
+	} while (notified != fake_disk_notified);
+}
+
 static const struct block_operations operations = { .submit = submit };
 
 void fake_disk_init(struct fake_disk *disk)

@@ -36,6 +36,8 @@ void fake_disk_init(struct fake_disk *disk);
 void fake_disk_free(struct fake_disk *disk);
 /* End the `which`-th of those pending. */
 void fake_disk_complete(struct fake_disk *disk, unsigned int which);
+/* End all, in an order that draw(how many are left) gives, and do what that asks the boot CPU for. */
+void fake_disk_run(struct fake_disk *disk, uint32_t (*draw)(uint32_t below));
 
 extern unsigned int fake_disk_notified; /* how often the boot CPU was */
 

@@ -142,14 +142,7 @@ static enum memory_answer touch(struct guest_memory *memory, unsigned int page)
 
 static void run_disk(void)
 {
-	unsigned int notified;
-
-	do {
-		notified = fake_disk_notified;
-		block_poll();
-		while (disk.pending_count)
-			fake_disk_complete(&disk, pages_draw(disk.pending_count));
-	} while (notified != fake_disk_notified);
+	fake_disk_run(&disk, pages_draw);
 }
 
 /* Pages are taken, and it is decided that they go. */

@@ -234,14 +234,7 @@ static int start_out(struct out *out, unsigned int count)
 
 static void run_everything(void)
 {
-	unsigned int notified;
-
-	do {
-		notified = fake_disk_notified;
-		block_poll();
-		while (disk.pending_count)
-			fake_disk_complete(&disk, pages_draw(disk.pending_count));
-	} while (notified != fake_disk_notified);
+	fake_disk_run(&disk, pages_draw);
 	for (unsigned int i = 0; i < ARRAY_SIZE(outs); i++)
 		assert_false(outs[i].under_way);
 }
