@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The stream cipher ChaCha20 (RFC 8439). Takes the same time for all keys and data. Pure. */
+/*
+ * The stream cipher ChaCha20 (RFC 8439). Takes the same time for all keys and data. It works in the
+ * vector registers, and leaves in them what was there: they are a guest's. CR4.OSFXSR must be set,
+ * CR0.EM and CR0.TS clear.
+ */
 #ifndef BALLAST_LIB_CHACHA20_H
 #define BALLAST_LIB_CHACHA20_H
 

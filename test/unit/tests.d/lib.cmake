@@ -8,6 +8,8 @@ if(LZ4_LIBRARY AND LZ4_INCLUDE)
 else()
 	message(STATUS "liblz4 not found: the compressor is not compared with it")
 endif()
+# As in ballast.efi: only what says so uses vector registers.
+set_source_files_properties(lib/chacha20.c PROPERTIES COMPILE_OPTIONS -mgeneral-regs-only)
 find_library(CRYPTO_LIBRARY crypto)
 find_path(OPENSSL_INCLUDE openssl/evp.h)
 if(CRYPTO_LIBRARY AND OPENSSL_INCLUDE)
