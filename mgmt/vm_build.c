@@ -282,8 +282,8 @@ static int join_economy(struct managed_vm *managed, char *why, size_t size)
 	int error = economy_add(managed->vm, &terms);
 
 	if (error == -ENOSPC)
-		snprintf(why, size, "%u VMs are there already, and memory is not shared out among"
-			" more; destroy one", POLICY_GUESTS_MAX);
+		snprintf(why, size, "%u VMs have been started and are still there, and memory"
+			" is not shared out among more; destroy one", POLICY_GUESTS_MAX);
 	return error;
 }
 

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "balloon/economy.h"
+#include "balloon/policy.h"
 #include "devices/platform.h"
 #include "devices/uart.h"
 #include "host/log.h"
@@ -96,8 +97,9 @@ int vm_set_tsc_hz(struct vm *vm, uint64_t hz)
 	return fake.tsc_error;
 }
 
-static struct platform platforms[8];
-static struct uart uarts[8];
+#define PLATFORMS (2 * POLICY_GUESTS_MAX)
+static struct platform platforms[PLATFORMS];
+static struct uart uarts[PLATFORMS];
 
 void vm_destroy(struct vm *vm)
 {
@@ -157,7 +159,7 @@ void vcpu_dump(struct vcpu *vcpu, void (*line)(const char *format, ...))
 
 int platform_create(struct vm *vm, const struct platform_options *options, struct platform **out)
 {
-	unsigned int at = fake.created % 8;
+	unsigned int at = fake.created % PLATFORMS;
 
 	assert_int_equal(options->low_ram_bytes + options->high_ram_bytes,
 		vm->memory.limit_pages * PAGE_SIZE);
@@ -378,6 +380,9 @@ void economy_set_terms(struct vm *vm, const struct economy_terms *terms)
 int economy_add(struct vm *vm, const struct economy_terms *terms)
 {
 	assert_null(vm->economy);
+	if (fake.economies == POLICY_GUESTS_MAX)
+		return -ENOSPC;
+	fake.economies++;
 	vm->economy = (void *)vm;
 	economy_set_terms(vm, terms);
 	return 0;
@@ -391,5 +396,6 @@ bool economy_make_room(uint64_t pages)
 
 void economy_remove(struct vm *vm)
 {
+	fake.economies -= vm->economy != NULL;
 	vm->economy = NULL;
 }

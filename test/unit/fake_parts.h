@@ -8,6 +8,7 @@
 
 struct fake_parts {
 	unsigned int created, destroyed, loaded, started, reset, stop_requests;
+	unsigned int economies; /* VMs that the economy was told of */
 	bool no_room;         /* what is guaranteed to a VM that starts is not free yet */
 	uint64_t room_wanted; /* pages, the last time */
 	int create_error, tsc_error, platform_error, find_error, load_error;

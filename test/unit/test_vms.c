@@ -12,6 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "balloon/policy.h"
 #include "devices/platform.h"
 #include "devices/uart.h"
 #include "host/log.h"
@@ -544,6 +545,31 @@ static void there_is_a_limit_and_no_leak(void **state)
 	assert_string_equal(vms_at(vms_count() - 1)->config->name, "vm1022");
 }
 
+static void so_many_can_have_been_started(void **state)
+{
+	char name[20];
+
+	(void)state;
+	fake.free_frames = 1 << 22;
+	for (int i = 0; i < POLICY_GUESTS_MAX; i++) {
+		snprintf(name, sizeof(name), "vm%d", i);
+		assert_int_equal(vms_create(name, "kernel=/k memory=1M autostart=yes", why, sizeof(why)), 0);
+		fake_serial_take();
+	}
+	assert_int_equal(fake.economies, POLICY_GUESTS_MAX);
+	assert_int_not_equal(vms_start(vms_find("one")), 0);
+	assert_said("vm one: could not start: 256 VMs have been started and are still there, and memory is not shared "
+		"out among more; destroy one\r\n");
+	assert_null(vms_find("one")->vm);
+	vms_destroy(vms_find("vm7"));
+	leave_cpus(vms_find("vm7"));
+	vms_poll();
+	assert_said("vm vm7: destroyed\r\n");
+	assert_int_equal(vms_start(vms_find("one")), 0);
+	assert_said("vm one: started\r\n");
+	assert_int_equal(fake.economies, POLICY_GUESTS_MAX);
+}
+
 static void set_changes_shares_at_once(void **state)
 {
 	struct managed_vm *one = vms_find("one");
@@ -695,6 +721,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(like_copies_all_but_the_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(creation_names_the_mistake, setup, teardown),
 		cmocka_unit_test_setup_teardown(there_is_a_limit_and_no_leak, setup, teardown),
+		cmocka_unit_test_setup_teardown(so_many_can_have_been_started, setup, teardown),
 		cmocka_unit_test_setup_teardown(set_changes_shares_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(set_changes_the_tsc_for_the_next_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(set_changes_the_rest_for_the_next_start, setup, teardown),
