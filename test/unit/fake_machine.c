@@ -2,7 +2,6 @@
 /* See fake_machine.h. */
 #include "test/unit/fake_machine.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <ucontext.h>
 
@@ -195,10 +194,4 @@ void fake_machine_run(uint64_t ns)
 uint64_t fake_machine_interrupts(void)
 {
 	return sent;
-}
-
-void panic(const char *format, ...)
-{
-	fputs(format, stderr);
-	abort();
 }

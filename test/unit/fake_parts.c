@@ -43,12 +43,6 @@ void log_line(const char *format, ...)
 	strcat(log_text, "\n");
 }
 
-void panic(const char *format, ...)
-{
-	fail_msg("%s", format);
-	abort();
-}
-
 void log_note(const char *format, ...)
 {
 	size_t length = strlen(log_text);

@@ -7,8 +7,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <cmocka.h>
@@ -21,7 +19,6 @@
 #include "host/clock.h"
 #include "host/cpu.h"
 #include "host/grace.h"
-#include "host/log.h"
 #include "host/random.h"
 #include "test/unit/fake_clock.h"
 #include "test/unit/fake_disk.h"
@@ -66,16 +63,6 @@ void irq_window(void)
 {
 	if (disk.pending_count)
 		fake_disk_complete(&disk, 0);
-}
-
-void panic(const char *text, ...)
-{
-	va_list args;
-
-	va_start(args, text);
-	vfprintf(stderr, text, args);
-	va_end(args);
-	abort();
 }
 
 uint64_t grace_begin(void)

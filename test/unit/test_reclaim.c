@@ -83,16 +83,6 @@ static struct {
 	uint64_t failed_writes, failed_reads, moved, moved_too_late;
 } seen;
 
-void panic(const char *text, ...)
-{
-	va_list args;
-
-	va_start(args, text);
-	vfprintf(stderr, text, args);
-	va_end(args);
-	abort();
-}
-
 static uint32_t random32(void)
 {
 	state ^= state << 13;

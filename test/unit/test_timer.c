@@ -7,13 +7,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <cmocka.h>
 
 #include "host/apic.h"
 #include "host/init.h"
-#include "host/log.h"
 #include "host/timer.h"
 #include "host/watchdog.h"
 
@@ -47,12 +45,6 @@ uint64_t apic_timer_program(uint64_t deadline_tsc)
 	program_count++;
 	programmed[current()] = MIN(deadline_tsc, hardware_limit);
 	return programmed[current()];
-}
-
-void panic(const char *format, ...)
-{
-	fputs(format, stderr);
-	abort();
 }
 
 static struct timer timers[TIMERS];

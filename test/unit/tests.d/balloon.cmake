@@ -9,8 +9,8 @@ ballast_unit_test(mem_policy SOURCES test/unit/test_mem_policy.c ${MEM_POLICY_SO
 # The policy with guests, in simulated time.
 ballast_unit_test(mem_sim SOURCES test/unit/test_mem_sim.c test/unit/mem_sim.c balloon/estimate.c
 	${MEM_POLICY_SOURCES})
-ballast_unit_test(store SOURCES test/unit/test_store.c test/unit/pages.c test/unit/fake_arena.c balloon/store.c
-	test/unit/fake_clock.c lib/hash.c lib/lz.c DEFINITIONS BALLAST_FAKE_CLOCK)
+ballast_unit_test(store SOURCES test/unit/test_store.c test/unit/pages.c test/unit/fake_arena.c test/unit/fake_panic.c
+	balloon/store.c test/unit/fake_clock.c lib/hash.c lib/lz.c DEFINITIONS BALLAST_FAKE_CLOCK)
 ballast_unit_test(mem_screens SOURCES test/unit/test_mem_screens.c test/unit/fake_clock.c mgmt/cmd_mem_graph.c mgmt/cmd_mem_history.c
 	mgmt/cmd_mem_policy.c mgmt/cmd_mem_show.c mgmt/mem_view.c mgmt/text.c mgmt/text_memory.c ${CONFIG_SOURCES}
 	host/mitigation_plan.c ${MEM_POLICY_SOURCES} DEFINITIONS BALLAST_FAKE_CLOCK)

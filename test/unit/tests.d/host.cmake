@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-ballast_unit_test(frame SOURCES test/unit/test_frame.c host/frame.c host/heap.c host/page.c)
-ballast_unit_test(timer SOURCES test/unit/test_timer.c test/unit/fake_host.c host/timer.c lib/pairing_heap.c)
+ballast_unit_test(frame SOURCES test/unit/test_frame.c test/unit/fake_panic.c host/frame.c host/heap.c host/page.c)
+ballast_unit_test(timer SOURCES test/unit/test_timer.c test/unit/fake_panic.c test/unit/fake_host.c host/timer.c lib/pairing_heap.c)
 ballast_unit_test(watchdog SOURCES test/unit/test_watchdog.c host/watchdog.c test/unit/fake_clock.c
 	DEFINITIONS BALLAST_FAKE_CLOCK)
 ballast_unit_test(mitigation SOURCES test/unit/test_mitigation.c host/mitigation_plan.c host/topology.c)

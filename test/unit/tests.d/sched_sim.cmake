@@ -8,6 +8,7 @@ ballast_unit_test(sched_wake SOURCES test/unit/test_sched_wake.c ${SCHED_SIM_SOU
 target_compile_options(unit_sched_wake PRIVATE -fsanitize-coverage=trace-pc)
 # The whole scheduler on many CPUs, in virtual time.
 ballast_unit_test(sched_machine SOURCES test/unit/test_sched_machine.c test/unit/fake_machine.c
-	test/unit/fake_host.c host/timer.c vcpu/event.c vcpu/sched.c vcpu/sched_account.c vcpu/sched_balance.c
+	test/unit/fake_host.c test/unit/fake_panic.c host/timer.c vcpu/event.c vcpu/sched.c vcpu/sched_account.c
+	vcpu/sched_balance.c
 	vcpu/sched_vm.c vcpu/sched_queue.c vcpu/sched_cap.c lib/pairing_heap.c
 	DEFINITIONS BALLAST_FAKE_CLOCK)
