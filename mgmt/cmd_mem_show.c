@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* mem: the machine's memory, who has it, and one VM's part of it. */
 #include "balloon/economy.h"
+#include "balloon/pager.h"
 #include "balloon/swap.h"
 #include "host/clock.h"
 #include "host/machine.h"
@@ -49,6 +50,18 @@ static void show_ballast(const struct memory_stats *stats)
 	mem_row("Ballast's data about the VMs", stats->frames[FRAME_VM] * PAGE_SIZE);
 }
 
+/* What went to and fro since the start, and whether reading ahead was right. */
+static void show_swapping(const struct swap_stats *stats)
+{
+	struct pager_stats pager;
+
+	pager_get_stats(&pager);
+	mem_row_if("  written there so far", stats->written);
+	mem_row_if("  had back so far", stats->read);
+	mem_row_if("  read ahead, and then wanted", pager.hits);
+	mem_row_if("  read ahead, and not wanted so far", pager.ahead - pager.hits);
+}
+
 static void show_swap(void)
 {
 	struct swap_stats stats;
@@ -60,6 +73,7 @@ static void show_swap(void)
 	snprintf(what, sizeof(what), "guests' memory on disk %s", stats.device);
 	mem_row(what, (stats.used - stats.bad) * PAGE_SIZE);
 	mem_row("  which has room for", (stats.slots - stats.bad) * PAGE_SIZE);
+	show_swapping(&stats);
 	if (stats.failing)
 		console_print("  it fails: nothing more is written to it\n");
 }

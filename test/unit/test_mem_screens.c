@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "balloon/economy.h"
-#include "balloon/swap.h"
+#include "balloon/pager.h"
 #include "host/machine.h"
 #include "host/memory.h"
 #include "mgmt/commands.h"
@@ -126,6 +126,13 @@ static struct swap_stats swap_stats;
 void swap_get_stats(struct swap_stats *stats)
 {
 	*stats = swap_stats;
+}
+
+static struct pager_stats pager_stats;
+
+void pager_get_stats(struct pager_stats *stats)
+{
+	*stats = pager_stats;
 }
 
 static char printed[16384];
@@ -247,10 +254,18 @@ static void test_mem_tells_of_swap(void **state)
 	assert_null(strstr(said(cmd_mem, NULL, NULL), "on disk"));
 	swap_stats = (struct swap_stats){ .device = "nvme0p2", .slots = 1024, .used = 768, .bad = 256,
 		.failing = true };
+	assert_null(strstr(said(cmd_mem, NULL, NULL), "so far"));
+	swap_stats.written = 1792;
+	swap_stats.read = 512;
+	pager_stats = (struct pager_stats){ .requests = 200, .ahead = 300, .hits = 44 };
 	text = said(cmd_mem, NULL, NULL);
 	swap_stats.device = NULL;
 	assert_has(text, "  guests' memory on disk nvme0p2                   2 MiB\n");
 	assert_has(text, "    which has room for                             3 MiB\n");
+	assert_has(text, "    written there so far                           7 MiB\n");
+	assert_has(text, "    had back so far                                2 MiB\n");
+	assert_has(text, "    read ahead, and then wanted                  176 KiB\n");
+	assert_has(text, "    read ahead, and not wanted so far              1 MiB\n");
 	assert_has(text, "  it fails: nothing more is written to it\n");
 }
 
