@@ -421,6 +421,18 @@ void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t access, 
 	return host_ptr(mapping.hpa);
 }
 
+bool guest_memory_is_mapped(
+	const struct guest_memory *memory, gpa_t gpa, uint64_t access, uint64_t *bytes)
+{
+	struct s2_mapping mapping;
+
+	if (gpa >= GUEST_PHYSICAL_LIMIT || !s2_lookup(&memory->s2, gpa, &mapping) ||
+		(access & ~mapping.access))
+		return false;
+	*bytes = (PAGE_SIZE << mapping.order) - (gpa & ((PAGE_SIZE << mapping.order) - 1));
+	return true;
+}
+
 static int copy(struct guest_memory *memory, gpa_t gpa, void *buffer, uint64_t bytes, bool write)
 {
 	while (bytes > 0) {

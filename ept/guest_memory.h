@@ -159,6 +159,13 @@ enum memory_answer guest_memory_fault(struct guest_memory *memory, gpa_t gpa, ui
 void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t access, uint64_t *bytes);
 
 /*
+ * Is the page there as it is, for this access? In *bytes how far that is so for certain; undefined
+ * where it is not.
+ */
+bool guest_memory_is_mapped(
+	const struct guest_memory *memory, gpa_t gpa, uint64_t access, uint64_t *bytes);
+
+/*
  * I/O that uses pointers beyond their handler begins, before its handler returns; the answer is
  * what guest_memory_release() wants when it is over. Any CPU.
  */

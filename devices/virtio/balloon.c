@@ -437,9 +437,13 @@ static void ready(struct virtio_device *device)
 	bool fixed = numbers_are_fixed(balloon);
 	unsigned int next = 0;
 
-	for (unsigned int which = 0; which < QUEUES; which++)
-		if (has_queue(balloon, which))
-			balloon->queues[which].ring = &balloon->rings[fixed ? which : next++];
+	for (unsigned int which = 0; which < QUEUES; which++) {
+		if (!has_queue(balloon, which))
+			continue;
+		balloon->queues[which].ring = &balloon->rings[fixed ? which : next++];
+		/* What the guest is done with is not fetched to be thrown away. */
+		balloon->queues[which].ring->names_pages = which == HINT || which == REPORTING;
+	}
 	/* Linux has told us of a buffer for statistics before it is ready, when nobody listens. */
 	go_on(balloon);
 }

@@ -4,6 +4,9 @@
 
 #include "lib/string.h"
 
+/* Pages that a chain misses are had in portions of so many. */
+#define MISSING_MOST 64U
+
 /* A field of a part; NULL when its memory has been taken away and cannot be had again. */
 static inline void *field(struct virtio_ring *ring, uint8_t *host, gpa_t gpa, uint32_t offset)
 {
@@ -272,23 +275,41 @@ static inline bool walk(struct virtio_ring *ring, uint32_t index, struct virtio_
 	}
 }
 
-/* Pages of a chain that are not there begin to come, all of them at a time. */
+/*
+ * Is the page there? How far the answer reaches is in *room. One that is not begins to come, within
+ * the limits of the guest's own touches, and at most MISSING_MOST at a time: each costs time.
+ */
+static bool page_is_there(
+	struct virtio_ring *ring, gpa_t gpa, uint64_t *room, unsigned int *missing)
+{
+	const struct ring_block *block = block_of(ring, gpa);
+	enum memory_answer answer;
+
+	*room = LARGE_PAGE_SIZE - gpa % LARGE_PAGE_SIZE;
+	if (block->start == ROUND_DOWN(gpa, LARGE_PAGE_SIZE) ||
+		guest_memory_is_mapped(ring->memory, gpa, S2_WRITE, room))
+		return true;
+	*room = PAGE_SIZE - (gpa & PAGE_MASK);
+	if (++*missing > MISSING_MOST)
+		return false;
+	answer = guest_memory_fault(ring->memory, gpa, S2_WRITE);
+	/* What has been unplugged is no reason to wait. */
+	return answer != MEMORY_WAIT && answer != MEMORY_LOST;
+}
+
+/* Pages of a chain that are not there begin to come, many of them at a time. */
 static __attribute__((noinline)) bool is_there(
 	struct virtio_ring *ring, const struct virtio_chain *chain)
 {
+	unsigned int missing = 0;
 	bool all = true;
 
 	for (unsigned int i = 0; i < (unsigned int)chain->readable + chain->writable; i++) {
 		const struct virtio_segment *segment = &chain->segments[i];
 		uint64_t room;
 
-		for (uint64_t at = 0; at < segment->bytes; at += room) {
-			if (host_at(ring, segment->gpa + at, &room))
-				continue;
-			/* What has been unplugged is no reason to wait. */
-			all &= !guest_memory_is_ram(ring->memory, segment->gpa + at);
-			room = PAGE_SIZE - ((segment->gpa + at) & PAGE_MASK);
-		}
+		for (uint64_t at = 0; at < segment->bytes && missing <= MISSING_MOST; at += room)
+			all &= page_is_there(ring, segment->gpa + at, &room, &missing);
 	}
 	return all;
 }
@@ -307,7 +328,7 @@ int ring_pop(struct virtio_ring *ring, struct virtio_chain *chain)
 	if (unlikely(!walk(ring, head, chain)))
 		return ring->absent ? 0 : ring_break(ring);
 	if (unlikely(__atomic_load_n(&ring->memory->may_swap, __ATOMIC_RELAXED)) &&
-		!is_there(ring, chain)) {
+		!ring->names_pages && !is_there(ring, chain)) {
 		ring_wait(ring);
 		return 0;
 	}

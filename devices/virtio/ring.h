@@ -7,8 +7,9 @@
  *
  * Memory of a guest may be elsewhere (ept/guest_memory.h). A ring's own pages are pinned. A chain
  * of which anything is missing is not popped, as if it were not there, and the ring stays so until
- * ring_look_again(). What is popped is there until its handler ends; a device that uses it later
- * holds the memory (guest_memory_hold()), pins it, or copes with what cannot be read.
+ * ring_look_again(). It waits for memory as the guest itself would. What is popped is there until
+ * its handler ends; a device that uses it later holds the memory (guest_memory_hold()), pins it, or
+ * copes with what cannot be read.
  *
  * A device never holds more chains of a ring than the ring has entries: a driver that makes more
  * available before it got some back breaks the ring.
@@ -43,6 +44,7 @@ struct virtio_ring {
 	bool enabled;
 	bool event_index;            /* VIRTIO_F_EVENT_IDX was negotiated */
 	bool indirect;               /* VIRTIO_RING_F_INDIRECT_DESC was */
+	bool names_pages;            /* what its chains point at is neither read nor written */
 	/* Where we are. */
 	bool broken;
 	bool pinned;                 /* its own pages are */

@@ -42,6 +42,19 @@ void *guest_memory_ptr(struct guest_memory *asked, gpa_t gpa, uint64_t access, u
 	return page + (gpa & PAGE_MASK);
 }
 
+bool guest_memory_is_mapped(const struct guest_memory *asked, gpa_t gpa, uint64_t access, uint64_t *bytes)
+{
+	(void)access;
+	require(asked == &memory && page_of(gpa));
+	*bytes = PAGE_SIZE - (gpa & PAGE_MASK);
+	return !exhausted;
+}
+
+enum memory_answer guest_memory_fault(struct guest_memory *asked, gpa_t gpa, uint64_t access)
+{
+	return guest_memory_ptr(asked, gpa, access, NULL) ? MEMORY_MAPPED : MEMORY_WAIT;
+}
+
 static void copy(gpa_t gpa, uint8_t *bytes, uint64_t count, bool write)
 {
 	for (uint64_t i = 0; i < count; i++) {

@@ -105,6 +105,20 @@ void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t access, 
 	return backing + gpa;
 }
 
+bool guest_memory_is_mapped(const struct guest_memory *memory, gpa_t gpa, uint64_t access, uint64_t *bytes)
+{
+	(void)access;
+	*bytes = PAGE_SIZE - (gpa & PAGE_MASK);
+	return guest_memory_is_ram(memory, gpa) && touched[gpa >> PAGE_SHIFT];
+}
+
+enum memory_answer guest_memory_fault(struct guest_memory *memory, gpa_t gpa, uint64_t access)
+{
+	if (!guest_memory_is_ram(memory, gpa))
+		return MEMORY_MMIO;
+	return guest_memory_ptr(memory, gpa, access, NULL) ? MEMORY_MAPPED : MEMORY_WAIT;
+}
+
 int guest_memory_read(struct guest_memory *memory, gpa_t gpa, void *to, uint64_t bytes)
 {
 	while (bytes) {

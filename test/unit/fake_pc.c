@@ -53,6 +53,21 @@ void *guest_memory_ptr(struct guest_memory *memory, gpa_t gpa, uint64_t access, 
 	return pc.ram_gone || pc.ram_away || gpa >= FAKE_PC_RAM_BYTES ? NULL : pc.ram + gpa;
 }
 
+bool guest_memory_is_mapped(const struct guest_memory *memory, gpa_t gpa, uint64_t access, uint64_t *bytes)
+{
+	(void)access;
+	assert(memory == &pc.vm.memory);
+	*bytes = PAGE_SIZE - (gpa & PAGE_MASK);
+	return !pc.ram_gone && !pc.ram_away && gpa < FAKE_PC_RAM_BYTES;
+}
+
+enum memory_answer guest_memory_fault(struct guest_memory *memory, gpa_t gpa, uint64_t access)
+{
+	if (!guest_memory_is_ram(memory, gpa))
+		return MEMORY_MMIO;
+	return guest_memory_ptr(memory, gpa, access, NULL) ? MEMORY_MAPPED : MEMORY_WAIT;
+}
+
 static bool in_ram(gpa_t gpa, uint64_t bytes)
 {
 	return !pc.ram_gone && gpa < FAKE_PC_RAM_BYTES && bytes <= FAKE_PC_RAM_BYTES - gpa;

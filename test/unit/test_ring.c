@@ -489,6 +489,32 @@ static void chain_that_comes_later(void **state)
 	memory.may_swap = false;
 }
 
+/* However long it is: in portions, and not beyond what the guest itself may have now. */
+static void chain_that_comes_in_portions(void **state)
+{
+	uint64_t before = memory.resident_pages;
+	unsigned int pops = 0;
+
+	(void)state;
+	memory.may_swap = memory.by_page = true;
+	memory.ceiling_pages = before + 100;
+	fake_driver_describe(&driver, 0, HIGH + MIB(2), 200 * PAGE_SIZE, WRITE, 0);
+	fake_driver_offer(&driver, 0);
+	assert_int_equal(ring_pop(&ring, &chain), 0);
+	assert_in_range(memory.resident_pages - before, 1, 64);
+	for (int i = 0; i < 10; i++) {
+		assert_true(ring_look_again(&ring));
+		assert_int_equal(ring_pop(&ring, &chain), 0);
+	}
+	assert_int_equal(memory.resident_pages, before + 100);
+	memory.ceiling_pages = UINT64_MAX;
+	while (ring_look_again(&ring) && !ring_pop(&ring, &chain))
+		assert_in_range(++pops, 1, 5);
+	assert_int_equal(chain.writable_bytes, 200 * PAGE_SIZE);
+	assert_int_equal(memory.resident_pages, before + 200);
+	memory.may_swap = memory.by_page = false;
+}
+
 static void rings_in_bad_places(void **state)
 {
 	static const struct {
@@ -814,6 +840,7 @@ int main(void)
 		TEST(indirect_tables_that_break),
 		TEST(indirect_table_that_comes_later),
 		TEST(chain_that_comes_later),
+		TEST(chain_that_comes_in_portions),
 		TEST(rings_in_bad_places),
 		TEST(signals_by_flag),
 		TEST(signals_by_event),

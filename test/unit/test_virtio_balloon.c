@@ -302,6 +302,32 @@ static void test_calls_may_do_a_part(void **state)
 	assert_int_equal(fake_clock_armed(), 0);
 }
 
+/* What is reported or hinted at need not be there: it is not fetched in order to be thrown away. */
+static void test_free_pages_stay_where_they_are(void **state)
+{
+	uint64_t touched;
+
+	(void)state;
+	guest.vm.memory.may_swap = true;
+	send(REPORTING, ARRAY, 0x1000, true);
+	touched = fake_guest_memory_touched();
+	fake_guest_memory_set_limit(0);
+	send(REPORTING, 0x400000, 0x200000, true);
+	work();
+	assert_int_equal(used(REPORTING), 2);
+	assert_int_equal(fake_discards[fake_discard_count - 1].gpa + fake_discards[fake_discard_count - 1].bytes,
+		0x600000);
+	send(HINT, 0x400000, 0x200000, true);
+	assert_int_equal(used(HINT), 1);
+	assert_int_equal(fake_guest_memory_touched(), touched);
+	assert_false(guest.vm.memory.devices_wait);
+	/* The numbers of those that go into the balloon have to be read. */
+	send(INFLATE, 0x600000, 4, false);
+	assert_int_equal(used(INFLATE), 0);
+	assert_true(guest.vm.memory.devices_wait);
+	guest.vm.memory.may_swap = false;
+}
+
 /* Before the guest may have them back, and only where something was given up, and not for each range. */
 static void test_flushes_before_it_answers(void **state)
 {
@@ -783,6 +809,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_go_is_bounded, begin, end),
 		cmocka_unit_test_setup_teardown(test_the_rest_waits, begin, end),
 		cmocka_unit_test_setup_teardown(test_calls_may_do_a_part, begin, end),
+		cmocka_unit_test_setup_teardown(test_free_pages_stay_where_they_are, begin, end),
 		cmocka_unit_test_setup_teardown(test_flushes_before_it_answers, begin, end),
 		cmocka_unit_test_setup_teardown(test_memory_for_the_array_waits, begin, end),
 		cmocka_unit_test_setup_teardown(test_reset_with_the_rest_pending, begin, end),
