@@ -34,15 +34,21 @@ struct swap_stats {
 	uint64_t record_bytes; /* memory that is taken for all of it */
 };
 
+/* What the operator says of it. */
+#define SWAP_OPEN_ERASE BIT(0) /* whatever is on it is not needed */
+#define SWAP_OPEN_TRIAL BIT(1) /* a file of the boot volume will do: to see how swapping goes */
+
 /*
  * Use the disk or partition for swapping, at most `most_bytes` of it. Refused, with a line in the
  * log that names the remedy, is all that may hold something: a partition must have the type of
- * Linux swap, and begin as `mkswap` leaves it, or with zeroes; with `erase` any partition will
- * do, or a disk without partitions, and its first 4 KiB are zeroed. They are never written
- * otherwise. The device is then nobody else's. Boot CPU, once, before there are guests: it waits
- * for the disk and serves interrupts meanwhile. -ENODEV, -EBUSY, -EINVAL, -EIO, -ENOMEM.
+ * Linux swap, and begin as `mkswap` leaves it, or with zeroes; with SWAP_OPEN_ERASE any partition
+ * will do, or a disk without partitions, and its first 4 KiB are zeroed. They are never written
+ * otherwise. A file of the boot volume lies in memory, so that nothing is gained by it: refused
+ * without SWAP_OPEN_TRIAL. The device is then nobody else's. Boot CPU, once, before there are
+ * guests: it waits for the disk and serves interrupts meanwhile. -ENODEV, -EBUSY, -EINVAL, -EIO,
+ * -ENOMEM.
  */
-int swap_open(const char *name, bool erase, uint64_t most_bytes) __must_check;
+int swap_open(const char *name, unsigned int allowed, uint64_t most_bytes) __must_check;
 #ifdef BALLAST_UNIT_TEST
 void swap_test_close(void);
 #endif

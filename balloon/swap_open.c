@@ -60,10 +60,14 @@ static bool has_partitions(const struct block_device *device)
 }
 
 /* Why what the device is forbids to swap there; NULL: nothing does. */
-static const char *kind_fault(const struct block_device *device, bool erase)
+static const char *kind_fault(const struct block_device *device, unsigned int allowed)
 {
+	bool erase = allowed & SWAP_OPEN_ERASE;
+
 	if (strchr(device->name, '\\'))
-		return "is a file of the boot volume, which lies in memory itself; name a disk";
+		return allowed & SWAP_OPEN_TRIAL ? NULL :
+			"is a file of the boot volume, which lies in memory itself; name a disk, "
+			"or append ', trial' to see how it goes";
 	if (!device->parent && has_partitions(device))
 		return "has partitions; name one of them";
 	if (!device->parent && !erase)
@@ -208,7 +212,7 @@ static int use(struct block_device *device, bool erase, uint64_t slots)
 	return 0;
 }
 
-int swap_open(const char *name, bool erase, uint64_t most_bytes)
+int swap_open(const char *name, unsigned int allowed, uint64_t most_bytes)
 {
 	struct block_device *device = block_find(name);
 	const char *fault;
@@ -219,11 +223,11 @@ int swap_open(const char *name, bool erase, uint64_t most_bytes)
 		log_line("swap: there is no disk %s", name);
 		return -ENODEV;
 	}
-	fault = kind_fault(device, erase);
+	fault = kind_fault(device, allowed);
 	if (fault)
 		return refuse(device->name, fault);
-	return use(device, erase, MIN(MIN(device->sectors / SLOT_SECTORS, most_bytes / PAGE_SIZE),
-		SLOTS_MOST));
+	return use(device, allowed & SWAP_OPEN_ERASE,
+		MIN(MIN(device->sectors / SLOT_SECTORS, most_bytes / PAGE_SIZE), SLOTS_MOST));
 }
 
 #ifdef BALLAST_UNIT_TEST

@@ -38,7 +38,7 @@
  *	mitigations = auto              # off; or those that are on: ibpb, ibrs, rsb, verw, l1d
  *	smt = auto                      # on, off: guests on sibling threads
  *	memory-tax = 75%                # on idle memory: 0% to 99%
- *	swap = nvme0p2                  # a disk for guests' memory; , erase; , limit=SIZE
+ *	swap = nvme0p2                  # a disk for guests' memory; , erase; , trial; , limit=SIZE
  *
  * `#` or `;` after a blank begins a comment. A value in "..." or '...' is taken as it stands
  * between the quotes; nothing but a comment may follow, except after the quoted path of a module. A
@@ -173,8 +173,10 @@ struct vm_config {
 enum config_smt { CONFIG_SMT_AUTO, CONFIG_SMT_ON, CONFIG_SMT_OFF };
 
 struct config_swap {
-	const char *disk;            /* of the machine, or a partition; NULL: there is no swap */
+	/* Of the machine, or a partition, or a path of the boot volume; NULL: there is no swap. */
+	const char *disk;
 	bool erase;                  /* whatever is on it is not needed */
+	bool trial;                  /* it may be a file, which lies in memory */
 	uint64_t limit_bytes;        /* that are used of it; 0: what is good for the machine */
 };
 

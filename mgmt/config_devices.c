@@ -177,28 +177,39 @@ static void set_swap_limit(struct config_parser *p, void *device, struct span va
 	config_check_size(p, "limit", value, &swap->limit_bytes);
 }
 
-enum { SWAP_ERASE, SWAP_LIMIT };
+enum { SWAP_ERASE, SWAP_TRIAL, SWAP_LIMIT };
 static const struct options swap_options = {
-	"swap", "erase or limit=SIZE",
-	{ [SWAP_ERASE] = { "erase", NULL }, [SWAP_LIMIT] = { "limit", set_swap_limit } }, 2
+	"swap", "erase, trial or limit=SIZE",
+	{ [SWAP_ERASE] = { "erase", NULL }, [SWAP_TRIAL] = { "trial", NULL },
+		[SWAP_LIMIT] = { "limit", set_swap_limit } }, 3
 };
+
+static void check_swap(struct config_parser *p, const struct config_swap *swap, bool is_file)
+{
+	if (is_file && !swap->trial)
+		config_diagnose(p, "swap: a file of the boot volume lies in memory itself; expected"
+			" a disk of the machine, such as nvme0p2, or trial, to see how it goes");
+	else if (!is_file && swap->trial)
+		config_diagnose(p, "swap: trial is for a file of the boot volume; expected one,"
+			" such as /images/swap.img, or no trial");
+}
 
 void config_set_swap(struct config_parser *p, const char *key, struct span raw)
 {
 	struct config_swap *swap = &p->out->ballast.swap;
 	struct span value, disk = { "", 0 };
-	char word[CONFIG_WORD_BYTES];
+	uint32_t given;
 
 	if (!config_take_value(p, key, raw, &value))
 		return;
 	config_next_item(&value, &disk);
-	if (!is_disk_name(disk)) {
-		config_diagnose(p, "%s '%s' is no disk; expected one of the machine, such as"
-			" nvme0p2", key, config_show(disk, word));
+	*swap = (struct config_swap){ .disk = take_source(p, key, disk) };
+	if (!swap->disk)
 		return;
-	}
-	*swap = (struct config_swap){ .disk = config_keep(p, disk) };
-	swap->erase = parse_options(p, &swap_options, swap, value) & BIT(SWAP_ERASE);
+	given = parse_options(p, &swap_options, swap, value);
+	swap->erase = given & BIT(SWAP_ERASE);
+	swap->trial = given & BIT(SWAP_TRIAL);
+	check_swap(p, swap, config_is_path(disk));
 }
 
 /* --- Networks --- */

@@ -18,14 +18,16 @@ static bool line_path(struct span section, struct span line, char path[CONFIG_PA
 {
 	struct span key, raw, value, words;
 	enum lex_error error;
+	bool of_ballast;
 
 	if (lex_assignment(line, &key, &raw) != LEX_OK)
 		return false;
-	if (!span_equals(section, span_equals(key, "load") ? "ballast" : "vm"))
+	of_ballast = span_equals(key, "load") || span_equals(key, "swap");
+	if (!span_equals(section, of_ballast ? "ballast" : "vm"))
 		return false;
 	if (span_equals(key, "module"))
 		error = lex_module(raw, &value, &words);
-	else if (span_equals(key, "disk"))
+	else if (span_equals(key, "disk") || span_equals(key, "swap"))
 		error = disk_path(raw, &value);
 	else if (span_equals(key, "kernel") || span_equals(key, "initrd") ||
 		span_equals(key, "load"))

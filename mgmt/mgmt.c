@@ -213,11 +213,12 @@ static void wake_at(uint64_t ns)
 static void open_swap(void)
 {
 	const struct config_swap *wanted = &config->ballast.swap;
+	unsigned int allowed = wanted->erase * SWAP_OPEN_ERASE | wanted->trial * SWAP_OPEN_TRIAL;
 	uint64_t most = wanted->limit_bytes;
 
 	if (!most)
 		most = SWAP_PER_RAM * machine.ram_bytes;
-	if (wanted->disk && swap_open(wanted->disk, wanted->erase, most))
+	if (wanted->disk && swap_open(wanted->disk, allowed, most))
 		log_line("guests' memory is not swapped");
 }
 

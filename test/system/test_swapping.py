@@ -24,6 +24,7 @@ SUM = r"^([0-9a-f]{32})  "
 UPTIME = r"^at (\d+\.\d+) "
 CHECKED = r"exercise: checked (\d+) pages, (\d+) bad\n"
 SPEED_MIB, SPEED_SEED = 64, 7  # what is held while its speed is measured
+TRIAL_MIB, TRIAL_HELD_MIB = 48, 40
 
 
 def make_swap(env, mib=SWAP_MIB, errors=()):
@@ -119,11 +120,16 @@ def wait_for_swapped(machine, guest, least, limit_s=1500):
         machine.pump(2)
 
 
+def two_guests(env, swap, files=()):
+    """An image with two guests that have no balloons, and this for `swap`."""
+    text, files = economy.configuration(env, {"idle": 160, "greedy": 224}, ["min = 32M", "balloon = no"], files)
+    return env.image(f"[ballast]\nswap = {swap}\n" + text, files)
+
+
 def idle_and_greedy(env, swap):
     """A machine with counted instructions and two guests, for one of which its memory suffices."""
-    text, files = economy.configuration(env, {"idle": 160, "greedy": 224}, ["min = 32M", "balloon = no"])
-    return env.machine(env.image(f"[ballast]\nswap = {swap.name}p1\n" + text, files), cpus=1, memory_mib=176, icount=5,
-                       life_s=3400, extra=swap.arguments())
+    return env.machine(two_guests(env, f"{swap.name}p1"), cpus=1, memory_mib=176, icount=5, life_s=3400,
+                       extra=swap.arguments())
 
 
 def begin_idle(machine):
@@ -158,6 +164,27 @@ def test_swap_speed(env):
         suite.check(pages > SPEED_MIB * 256 // 8, f"only {pages} pages came back")
         economy.end(machine, ["idle"])
     is_cipher(swap, SPEED_SEED, SPEED_MIB * 256)
+
+
+@suite.test
+def test_swap_trial(env):
+    """Swap in a file of the boot volume, for benches without a disk."""
+    file = os.path.join(env.workdir, "swap.img")
+    with open(file, "wb") as zeroes:
+        zeroes.truncate(TRIAL_MIB << 20)
+    image = two_guests(env, "/swap.img, trial", [(file, "/swap.img")])
+    with env.machine(image, cpus=1, memory_mib=176 + TRIAL_MIB, life_s=900) as machine:
+        idle, greedy = begin_idle(machine)
+        idle.load("held", f"touch {TRIAL_HELD_MIB} {SPEED_SEED}", r"exercise: holds", 300)
+        start_all(machine, ["greedy"])
+        greedy.boot(300)
+        greedy.load("greed", f"touch {TRIAL_HELD_MIB} 99", r"exercise: holds", 600)
+        wait_for_swapped(machine, idle, TRIAL_HELD_MIB * 256 // 8)
+        for guest, load in ((idle, "held"), (greedy, "greed"), (idle, "held")):
+            match = guest.order(load, "check", CHECKED, 600)
+            suite.check(match.groups() == (str(TRIAL_HELD_MIB * 256), "0"), f"{guest.name}: {match.group(0)}")
+        print("\n".join(machine.command("mem", 60)))
+        economy.end(machine, ["idle", "greedy"])
 
 
 def console_of(machine):

@@ -93,6 +93,7 @@ ballast_system_test(sampling-short bochs-vmx LONG TIMEOUT 900)
 ballast_system_test(ballooning qemu-svm LONG TIMEOUT 1800)
 ballast_system_test(swapping qemu-svm LONG TIMEOUT 1800)
 ballast_system_test(swap-speed qemu-svm LONG TIMEOUT 1800)
+ballast_guest_test(swap-trial qemu-svm)
 ballast_system_test(swap-fails qemu-svm LONG TIMEOUT 1800)
 ballast_system_test(many-64 qemu-svm LONG TIMEOUT 1800)
 

@@ -401,7 +401,7 @@ int main(int argc, char **argv)
 	machine_init(CPUS);
 	make_frames();
 	block_register(&disk);
-	if (store_init() || swap_open("disk", false, GIB(1)))
+	if (store_init() || swap_open("disk", 0, GIB(1)))
 		machine_fail("no memory");
 	store_set_limit(FRAMES);
 	running = true;

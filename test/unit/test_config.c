@@ -200,8 +200,12 @@ static void swap_is_a_disk(void **state)
 		const char *text, *diagnostic;
 	} cases[] = {
 		{ "swap = /images/swap",
-		  "swap '/images/swap' is no disk; expected one of the machine, such as nvme0p2" },
-		{ "swap = , erase", "swap '' is no disk; expected one of the machine, such as nvme0p2" },
+		  "swap: a file of the boot volume lies in memory itself; expected a disk of the machine, such as"
+		  " nvme0p2, or trial, to see how it goes" },
+		{ "swap = nvme0p2, trial",
+		  "swap: trial is for a file of the boot volume; expected one, such as /images/swap.img, or no trial" },
+		{ "swap = , erase",
+		  "swap names nothing; expected a path of the boot volume or a disk of the machine, such as nvme0p3" },
 		{ "swap = nvme0p2, eraser", "swap: the option 'eraser' is not known; did you mean 'erase'?" },
 	};
 	const struct config_swap *swap = &config.ballast.swap;
@@ -219,6 +223,11 @@ static void swap_is_a_disk(void **state)
 	assert_string_equal(swap->disk, "sata1");
 	assert_true(swap->erase);
 	assert_int_equal(swap->limit_bytes, GIB(2));
+	assert_false(swap->trial);
+	parse("[ballast]\nswap = /images/swap.img, trial\n");
+	assert_int_equal(config.diagnostic_count, 0);
+	assert_string_equal(swap->disk, "\\images\\swap.img");
+	assert_true(swap->trial);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		char text[100];
 
@@ -587,7 +596,7 @@ static void note_file(const char *path, void *argument)
 
 static void each_file_finds_what_the_parser_finds(void **state)
 {
-	static const char text[] = "kernel = before\n[ballast]\nkernel = not\nload = l\n"
+	static const char text[] = "kernel = before\n[ballast]\nkernel = not\nload = l\nswap = '/s i, trial'\n"
 				   "[vm a]\r\nkernel = /x/y # z\r\ninitrd='a b'\nmodule = m words\n"
 				   "cmdline = kernel=no\nkernels = no\ninitrd = 'broken\n"
 				   "load = not\n[ballast\nload = not\n[vm b]\nkernel=\\x/y\n"
@@ -600,7 +609,7 @@ static void each_file_finds_what_the_parser_finds(void **state)
 	seen[0] = '\0';
 	config_each_file(copy, sizeof(text) - 1, note_file, seen);
 	free(copy);
-	assert_string_equal(seen, "\\l|\\x\\y|\\a b|\\m|\\x\\y|\\i\\d.img|\\q w|");
+	assert_string_equal(seen, "\\l|\\s i|\\x\\y|\\a b|\\m|\\x\\y|\\i\\d.img|\\q w|");
 }
 
 static void suggestions_are_near(void **state)

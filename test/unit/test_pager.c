@@ -205,7 +205,7 @@ static int begin(void **state)
 	first = false;
 	memset(woken, 0, sizeof(woken));
 	disk.asynchronous = true;
-	if (swap_open("fake", true, SLOTS * PAGE_SIZE) || pager_init(came))
+	if (swap_open("fake", SWAP_OPEN_ERASE, SLOTS * PAGE_SIZE) || pager_init(came))
 		return -1;
 	return 0;
 }

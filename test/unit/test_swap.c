@@ -81,7 +81,7 @@ static void begin_open(uint64_t seed, bool asynchronous)
 {
 	begin(seed);
 	disk.asynchronous = asynchronous;
-	assert_int_equal(swap_open("fake", false, SLOTS * PAGE_SIZE), 0);
+	assert_int_equal(swap_open("fake", 0, SLOTS * PAGE_SIZE), 0);
 	assert_true(swap_available());
 }
 
@@ -119,7 +119,7 @@ static void test_open(void **state)
 		disk.data[0][0] = cases[i].erase;
 		disk.device.parent = cases[i].whole ? NULL : &whole;
 		disk.device.linux_swap = !cases[i].other_type;
-		error = swap_open("fake", cases[i].erase, cases[i].bytes);
+		error = swap_open("fake", cases[i].erase ? SWAP_OPEN_ERASE : 0, cases[i].bytes);
 		if (error != cases[i].error)
 			fail_msg("%s: %d", cases[i].what, error);
 		assert_int_equal(swap_available(), !error);
@@ -138,22 +138,22 @@ static void test_open_failures(void **state)
 
 	(void)state;
 	begin(1);
-	assert_int_equal(swap_open("nothing", false, MIB(4)), -ENODEV);
+	assert_int_equal(swap_open("nothing", 0, MIB(4)), -ENODEV);
 	assert_int_equal(block_open(&disk.device, BLOCK_OPEN_READ), 0);
-	assert_int_equal(swap_open("fake", false, MIB(4)), -EBUSY);
+	assert_int_equal(swap_open("fake", 0, MIB(4)), -EBUSY);
 	block_close(&disk.device, BLOCK_OPEN_READ);
 	no_random = true;
-	assert_int_equal(swap_open("fake", false, MIB(4)), -EIO);
+	assert_int_equal(swap_open("fake", 0, MIB(4)), -EIO);
 	no_random = false;
 	disk.until_failure = 0;
-	assert_int_equal(swap_open("fake", false, MIB(4)), -EIO);
+	assert_int_equal(swap_open("fake", 0, MIB(4)), -EIO);
 	disk.until_failure = -1;
 	disk.device.read_only = true;
-	assert_int_equal(swap_open("fake", false, MIB(4)), -EROFS);
+	assert_int_equal(swap_open("fake", 0, MIB(4)), -EROFS);
 	disk.device.read_only = false;
 	for (int64_t allocations = 0;; allocations++) {
 		fake_frames_until_failure = allocations;
-		error = swap_open("fake", false, MIB(4));
+		error = swap_open("fake", 0, MIB(4));
 		if (!error)
 			break;
 		assert_int_equal(error, -ENOMEM);
@@ -162,9 +162,27 @@ static void test_open_failures(void **state)
 	}
 	assert_true(fake_frames_until_failure <= 0);
 	fake_frames_until_failure = -1;
-	assert_int_equal(swap_open("fake", false, MIB(4)), -EBUSY);
+	assert_int_equal(swap_open("fake", 0, MIB(4)), -EBUSY);
 	/* It is nobody else's. */
 	assert_int_equal(block_open(&disk.device, BLOCK_OPEN_READ), -EBUSY);
+	end();
+}
+
+/* What lies in memory itself is used by those alone who want to see how it goes. */
+static void test_open_file(void **state)
+{
+	(void)state;
+	begin(1);
+	disk.device.parent = NULL;
+	disk.device.linux_swap = false;
+	strcpy(disk.device.name, "\\swap.img");
+	assert_int_equal(swap_open("\\swap.img", SWAP_OPEN_ERASE, MIB(4)), -EINVAL);
+	assert_int_equal(disk.device.writes, 0);
+	set_signature("x");
+	assert_int_equal(swap_open("\\swap.img", SWAP_OPEN_TRIAL, MIB(4)), -EINVAL);
+	set_signature("");
+	assert_int_equal(swap_open("\\swap.img", SWAP_OPEN_TRIAL, MIB(4)), 0);
+	strcpy(disk.device.name, "fake");
 	end();
 }
 
@@ -562,6 +580,7 @@ int main(void)
 		cmocka_unit_test(test_slots),
 		cmocka_unit_test(test_open),
 		cmocka_unit_test(test_open_failures),
+		cmocka_unit_test(test_open_file),
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_secret),
 		cmocka_unit_test(test_write_errors),
