@@ -16,7 +16,7 @@ from test_many import LEAST_MIB, PROMPT, Crowd, expect, free_mib, overhead_kib, 
 MACHINE_MIB = 4096
 MIN_MIB = 16
 SHIFT = 1   # 500 million instructions a second: a slow server
-EVERY = 16  # guests, between two rows of the table
+EVERY = 32  # guests, between two rows of the table
 GOOD_S = 1.0  # an answer
 
 
