@@ -15,6 +15,8 @@ import test_many
 from test_many import PROMPT, destroy_all
 
 UNITS = {"KiB": 1 / 1024, "MiB": 1, "GiB": 1024}  # in MiB
+# With SMAP Bochs walks all page tables for each byte that a kernel copies from or to its programs.
+BOCHS_WORDS = " clearcpuid=smap"
 TROUBLE = f"{guests.KERNEL_DEATH}|{test_many.ENDED}|Out of memory|Killed process"
 
 
@@ -22,6 +24,7 @@ def configuration(env, sizes, more=(), files=(), script=None):
     """ballast.conf and files. sizes: MiB of each VM by its name; more: lines for all of them; script: runs in each."""
     initrd = disks.initrd_with(env, os.path.join(guests.folder(), "exercise64", "exercise"), *([script] if script else []))
     words = f"{test_many.SMALL} nowatchdog" + (f" run=/bin/{os.path.basename(script)}" if script else "")
+    words += BOCHS_WORDS if env.is_bochs() else ""
     text, kernel = "", []
     for name, mib in sizes.items():
         guest = guests.Guest("virtio64/vmlinuz", None, None, words, mib)
