@@ -2,10 +2,12 @@
 /* Pages on their way back from the swap device; see balloon/pager.h. */
 #include "balloon/pager.h"
 
+#include "balloon/store.h"
 #include "ept/guest_reclaim.h"
 #include "host/clock.h"
 #include "host/lock.h"
 #include "host/memory.h"
+#include "lib/string.h"
 
 /* A page that was wanted, and has come, is room for others when nobody fetched it for so long. */
 #define LEAVE_NS NS_PER_SEC
@@ -251,11 +253,26 @@ static void read_done(struct swap_read *read)
 
 /* ---- what guests ask for ---- */
 
+/* It went out compressed. Where it was encrypted there is room for that. */
+static int unpack(void *room, unsigned int bytes, void *page)
+{
+	int error;
+
+	memcpy(room, page, bytes);
+	error = store_unpack(room, page);
+	/* It is nobody's page. */
+	memset(room, 0, bytes);
+	return error;
+}
+
 static int take_page(struct incoming *incoming, void *page)
 {
 	/* It is wanted, so nobody else has the record, and memory.lock is held. */
-	int error = swap_in_finish(incoming->slot, incoming->error, incoming->page, page);
+	int bytes = swap_in_finish(incoming->slot, incoming->error, incoming->page, page);
+	int error = MIN(bytes, 0);
 
+	if (!error && bytes < (int)PAGE_SIZE)
+		error = unpack(incoming->page, (unsigned int)bytes, page);
 	spin_lock(&pager.lock);
 	release(incoming);
 	spin_unlock(&pager.lock);

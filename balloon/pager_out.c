@@ -137,6 +137,7 @@ struct loading {
 	struct guest_memory *memory;
 	uint64_t handle; /* the page's, when it was chosen */
 	void *page;
+	unsigned int bytes;
 };
 
 static bool get_handle(uint64_t handle, void *arg)
@@ -147,22 +148,24 @@ static bool get_handle(uint64_t handle, void *arg)
 
 static bool get_page(uint64_t handle, void *arg)
 {
-	const struct loading *loading = arg;
+	struct loading *loading = arg;
 
 	/* A damaged one is its guest's to find. */
-	return handle == loading->handle && store_get(handle, loading->page) == 0;
+	if (handle == loading->handle)
+		loading->bytes = store_pack(handle, loading->page);
+	return loading->bytes;
 }
 
-static bool load(struct swap_batch *batch, unsigned int i, void *page)
+static unsigned int load(struct swap_batch *batch, unsigned int i, void *page)
 {
 	struct outgoing *outgoing = container_of(batch, struct outgoing, batch);
-	struct loading loading = { outgoing->memory, outgoing->handles[i], page };
+	struct loading loading = { outgoing->memory, outgoing->handles[i], page, 0 };
 
 	if (loading.memory && guest_memory_look_kept(loading.memory, outgoing->gpas[i],
 		    PAGE_COMPRESSED, get_page, &loading))
-		return true;
+		return loading.bytes;
 	outgoing->handles[i] = 0;
-	return false;
+	return 0;
 }
 
 int pager_out_compressed(struct guest_memory *memory, const gpa_t *gpas, unsigned int count,

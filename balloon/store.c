@@ -297,6 +297,42 @@ int store_get(uint64_t handle, void *page)
 	return -EIO;
 }
 
+struct packed {
+	uint64_t hash; /* of the page as it was */
+	uint64_t bytes;
+	uint8_t data[];
+};
+_Static_assert(sizeof(struct packed) + STORE_MOST_BYTES == STORE_PACKED_BYTES, "room for a page");
+
+unsigned int store_pack(uint64_t handle, void *to)
+{
+	struct object object = *(const struct object *)data_of(handle);
+	struct packed *packed = to;
+	uint32_t here;
+	bool good;
+
+	spin_lock(&store.lock);
+	good = sizes_are_good(handle, object.shape, &here);
+	spin_unlock(&store.lock);
+	if (!good)
+		return 0;
+	packed->hash = object.hash;
+	packed->bytes = SHAPE_BYTES(object.shape);
+	memcpy(packed->data, join(handle, object.shape, here), packed->bytes);
+	return (unsigned int)(sizeof(*packed) + packed->bytes);
+}
+
+int store_unpack(const void *from, void *page)
+{
+	const struct packed *packed = from;
+
+	if (packed->bytes > STORE_MOST_BYTES ||
+		lz_decompress(packed->data, packed->bytes, page) ||
+		hash_page(page, 0) != packed->hash)
+		return -EIO;
+	return 0;
+}
+
 uint64_t store_since_ns(uint64_t handle)
 {
 	return __atomic_load_n(&frame_of(handle)->newest_ns, __ATOMIC_RELAXED);

@@ -19,6 +19,7 @@
 #define STORE_HANDLE_BITS 40
 /* A page that does not compress to this is not worth keeping so. */
 #define STORE_MOST_BYTES 3072U
+#define STORE_PACKED_BYTES (STORE_MOST_BYTES + 16)
 
 struct store_stats {
 	uint64_t pages;
@@ -42,6 +43,13 @@ void store_set_limit(uint64_t frames);
 int store_put(const void *page, uint64_t *handle) __must_check;
 /* Write the page whole. -EIO: it was damaged, `page` is undefined, its owner cannot go on. */
 int store_get(uint64_t handle, void *page) __must_check;
+/*
+ * The page for others to keep, compressed as it is: how many bytes of `packed`, which has room for
+ * STORE_PACKED_BYTES. 0: it was damaged, and store_get() says so.
+ */
+unsigned int store_pack(uint64_t handle, void *packed) __must_check;
+/* The page again; as much room is behind `packed`. -EIO: it was damaged. */
+int store_unpack(const void *packed, void *page) __must_check;
 /* The handle's page is not needed any more, damaged or not. No store_get() of it is under way. */
 void store_drop(uint64_t handle);
 

@@ -11,6 +11,7 @@
 #define FAILURES_MOST 8
 /* A slot is not written more often: the nonces of its next pages would be old ones. */
 #define WRITES_MOST (~0U)
+#define SLOT_BLOCKS ((unsigned int)PAGE_SIZE / CHACHA20_BLOCK_BYTES)
 
 struct swap swap;
 
@@ -25,13 +26,13 @@ bool swap_available(void)
 }
 
 /* Each is used once: a slot's count of writes never comes back to a value. */
-static void apply_cipher(uint64_t slot, const void *from, void *to)
+static void apply_cipher(uint64_t slot, const void *from, void *to, unsigned int bytes)
 {
 	uint8_t nonce[CHACHA20_NONCE_BYTES];
 
 	memcpy(nonce, &slot, sizeof(slot));
 	memcpy(nonce + sizeof(slot), swap_slots_writes(&swap.slots, slot), sizeof(uint32_t));
-	chacha20_xor(&swap.key, nonce, 0, from, to, PAGE_SIZE);
+	chacha20_xor(&swap.key, nonce, 0, from, to, bytes);
 }
 
 /* --- Out --- */
@@ -77,17 +78,20 @@ static void encrypt(struct swap_batch *batch, unsigned int index)
 	uint8_t *cipher = batch->cipher + index * PAGE_SIZE;
 	const void *page = batch->pages[index];
 	uint64_t slot = batch->slots[index];
+	unsigned int bytes = PAGE_SIZE;
 
-	if (!page && batch->load(batch, index, cipher))
-		page = cipher;
 	++*swap_slots_writes(&swap.slots, slot);
 	if (!page) {
-		/* It may have been filled in part. */
-		memset(cipher, 0, PAGE_SIZE);
-		return;
+		bytes = batch->load(batch, index, cipher);
+		/* Where there is nothing to write it may have been filled in part. */
+		memset(cipher + bytes, 0, PAGE_SIZE - bytes);
+		page = cipher;
 	}
+	bytes = ROUND_UP(bytes, CHACHA20_BLOCK_BYTES);
+	*swap_slots_blocks(&swap.slots, slot) =
+		(uint8_t)(bytes / CHACHA20_BLOCK_BYTES % SLOT_BLOCKS);
 	*swap_slots_check(&swap.slots, slot) = hash_page(page, swap.check_seed);
-	apply_cipher(slot, page, cipher);
+	apply_cipher(slot, page, cipher, bytes);
 }
 
 static void run_ended(struct swap_batch *batch)
@@ -268,10 +272,13 @@ bool swap_in(struct swap_read *read)
 
 int swap_in_finish(uint64_t slot, int error, const void *read, void *page)
 {
+	unsigned int blocks = *swap_slots_blocks(&swap.slots, slot);
+	unsigned int bytes = (blocks ? blocks : SLOT_BLOCKS) * CHACHA20_BLOCK_BYTES;
 	bool good = false;
 
 	if (!error) {
-		apply_cipher(slot, read, page);
+		apply_cipher(slot, read, page, bytes);
+		memset((uint8_t *)page + bytes, 0, PAGE_SIZE - bytes);
 		good = hash_page(page, swap.check_seed) == *swap_slots_check(&swap.slots, slot);
 	}
 	spin_lock(&swap.lock);
@@ -282,7 +289,7 @@ int swap_in_finish(uint64_t slot, int error, const void *read, void *page)
 	if (!good && !error)
 		log_line("swap: slot %lu of %s has not what was written there", slot,
 			swap.device->name);
-	return good ? 0 : -EIO;
+	return good ? (int)bytes : -EIO;
 }
 
 void swap_drop(uint64_t slot)

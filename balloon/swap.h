@@ -71,10 +71,11 @@ struct swap_batch {
 	const void *pages[SWAP_BATCH_PAGES]; /* NULL: load() fetches what is written */
 	unsigned int count;
 	/*
-	 * Fill `page` with the index-th page's contents, when it is its turn. False: there is
-	 * nothing to write, the slot gets anything. Boot CPU, under no lock.
+	 * Fill `page` with what the index-th slot is to hold, when it is its turn: how many bytes,
+	 * PAGE_SIZE or fewer; fewer are sooner encrypted. 0: there is nothing to write, the slot
+	 * gets anything. Boot CPU, under no lock.
 	 */
-	bool (*load)(struct swap_batch *batch, unsigned int index, void *page);
+	unsigned int (*load)(struct swap_batch *batch, unsigned int index, void *page);
 	void (*done)(struct swap_batch *batch);
 
 	/* For done(): where each page is. SWAP_NONE: not written, it is to stay. */
@@ -116,8 +117,9 @@ struct swap_read {
  */
 bool swap_in(struct swap_read *read) __must_check;
 /*
- * Decrypt what was read of the slot into `page`, and check it: some 100000 instructions, better in
- * the guest's own turn than in done(). `error` is the read's. 0; or -EIO: it is lost, and its VM
+ * Decrypt what was read of the slot into `page`, and check it: some 35000 instructions for all of
+ * a page, better in the guest's own turn than in done(). `error` is the read's. How many bytes were
+ * written, up to the next multiple of 64; zeroes are behind them. -EIO: it is lost, and its VM
  * cannot go on. Any CPU.
  */
 int swap_in_finish(uint64_t slot, int error, const void *read, void *page) __must_check;

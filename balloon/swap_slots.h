@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which slots of a swap device are free, and what is remembered of each: 12 bytes, in segments that
+ * Which slots of a swap device are free, and what is remembered of each: 13 bytes, in segments that
  * are allocated at the start. The caller holds a lock.
  */
 #ifndef BALLAST_BALLOON_SWAP_SLOTS_H
@@ -9,13 +9,14 @@
 #include "lib/util.h"
 
 /* What fits 512 KiB, in whole words of slots. */
-#define SWAP_SEGMENT_WORDS 640U
+#define SWAP_SEGMENT_WORDS 624U
 #define SWAP_SEGMENT_SLOTS (SWAP_SEGMENT_WORDS * 64)
 
 struct swap_segment {
 	uint64_t free[SWAP_SEGMENT_WORDS];   /* a bit for each slot */
 	uint64_t checks[SWAP_SEGMENT_SLOTS]; /* of the page that is there */
 	uint32_t writes[SWAP_SEGMENT_SLOTS]; /* how often it was written; ~0: never again */
+	uint8_t blocks[SWAP_SEGMENT_SLOTS];  /* of 64 bytes that are used of it; 0: all 64 */
 	uint32_t free_count;
 };
 _Static_assert(sizeof(struct swap_segment) <= KIB(512), "a block of frames");
@@ -49,6 +50,11 @@ static inline uint64_t *swap_slots_check(const struct swap_slots *slots, uint64_
 static inline uint32_t *swap_slots_writes(const struct swap_slots *slots, uint64_t slot)
 {
 	return &slots->segments[slot / SWAP_SEGMENT_SLOTS]->writes[slot % SWAP_SEGMENT_SLOTS];
+}
+
+static inline uint8_t *swap_slots_blocks(const struct swap_slots *slots, uint64_t slot)
+{
+	return &slots->segments[slot / SWAP_SEGMENT_SLOTS]->blocks[slot % SWAP_SEGMENT_SLOTS];
 }
 
 #endif

@@ -237,9 +237,9 @@ static void end_read(struct job *job)
 	if (!place || !__atomic_load_n(&job->ended, __ATOMIC_ACQUIRE))
 		return;
 	error = swap_in_finish(place->handle, job->read.request.error, job->page, job->page);
-	machine_check(!error || (error == -EIO && job->read.request.error == -EIO));
+	machine_check(error == (int)PAGE_SIZE || (error == -EIO && job->read.request.error == -EIO));
 	spin_lock(&place->lock);
-	if (error) {
+	if (error < 0) {
 		swap_drop(place->handle);
 		place->state = EMPTY;
 	} else {

@@ -223,6 +223,31 @@ static void test_damage(void **state)
 	drop_all();
 }
 
+/* As others keep it: the same page, or one that is refused. */
+static void test_packed(void **state)
+{
+	static uint8_t packed[STORE_PACKED_BYTES];
+	unsigned int bytes, at;
+
+	(void)state;
+	pages_seed(6);
+	for (unsigned int round = 0; round < 2000; round++) {
+		while (count < 40)
+			put(usual_kind());
+		at = pages_draw((uint32_t)count);
+		memset(packed, (int)round, sizeof(packed));
+		bytes = store_pack(entries[at].handle, packed);
+		assert_in_range(bytes, 17, STORE_PACKED_BYTES);
+		assert_int_equal(store_unpack(packed, again), 0);
+		assert_true(hash_page(again, 1) == entries[at].page_hash);
+		drop(at);
+		packed[pages_draw(bytes)] ^= (uint8_t)(1 + pages_draw(255));
+		if (!store_unpack(packed, page))
+			assert_memory_equal(page, again, PAGE_SIZE);
+	}
+	drop_all();
+}
+
 /* A page whose own record is damaged can be dropped, and takes no other one with it. */
 static void test_damaged_record(void **state)
 {
@@ -351,6 +376,7 @@ int main(void)
 		cmocka_unit_test_setup(test_no_memory, setup),
 		cmocka_unit_test_setup(test_damage, setup),
 		cmocka_unit_test_setup(test_waste, setup),
+		cmocka_unit_test_setup(test_packed, setup),
 		cmocka_unit_test_setup(test_damaged_record, setup),
 		cmocka_unit_test_setup(test_dropped_twice, setup),
 	};
