@@ -95,10 +95,10 @@ class Crowd:
         self.leave(machine, name, start)
 
 
-def start_all(machine, names):
+def start_all(machine, names, timeout_s=60):
     for name in names:
         machine.send_line(f"vm start {name}")
-        machine.expect(rf"^vm {name}: started", 60, rf"^vm {name}: could not start[^\n]*")
+        machine.expect(rf"^vm {name}: started", timeout_s, rf"^vm {name}: could not start[^\n]*")
         machine.expect(PROMPT, 60)
 
 
