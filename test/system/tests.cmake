@@ -81,6 +81,7 @@ ballast_system_test(sharing-2 qemu-svm)
 ballast_system_test(sharing-2 bochs-vmx LONG TIMEOUT 1200)
 ballast_system_test(sharing-10 qemu-svm LONG TIMEOUT 3600)
 ballast_system_test(dirtying-2 qemu-svm LONG)
+ballast_system_test(dirtying-2 bochs-vmx LONG TIMEOUT 1200)
 # Experiments with the memory economy: docs/memory.md has their tables.
 foreach(times "" -4 -bare -bare-4)
 	ballast_system_test(pressure${times} qemu-svm LONG TIMEOUT 1800)
@@ -140,8 +141,11 @@ ballast_guest_test(hotplug qemu-svm)
 # What guests leave behind in the machine's memory, which QEMU alone saves.
 ballast_system_test(residue-20 qemu-svm)
 ballast_system_test(residue-1000 qemu-svm LONG TIMEOUT 3000)
+ballast_system_test(residue-swap-10 qemu-svm)
+ballast_system_test(residue-swap-100 qemu-svm LONG TIMEOUT 3000)
 # A machine that has little more than its guest sees; and one with as many guests as it holds.
-ballast_system_test(demand qemu-svm LONG TIMEOUT 1200)
+ballast_system_test(demand qemu-svm)
+ballast_system_test(demand bochs-vmx LONG TIMEOUT 1200)
 ballast_system_test(density qemu-svm LONG TIMEOUT 7200)
 
 # Guests and the world outside, through the machine's NICs.
