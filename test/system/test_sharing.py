@@ -161,12 +161,11 @@ def sharing(env, count):
         machine.expect_end(120)
 
 
-@suite.test
-def test_dirtying_2(env):
+def dirtying(env, count):
     """All write to what they share, as in sharing(); these have balloons."""
-    names = ["g0", "g1"]
+    names = [f"g{number}" for number in range(count)]
     text, files = economy.configuration(env, dict.fromkeys(names, DIRTY_MIB), ["min = 24M", "group = debian"])
-    with env.machine(with_rest(env, text, files), 3400, **options(env, 1024)) as machine:
+    with env.machine(with_rest(env, text, files), 3400, **options(env, 2048 if count > 4 else 1024)) as machine:
         machine.expect(PROMPT, 300)
         machine.command(f"mem policy scan={SCAN}", 60)
         those = [economy.Guest(machine, name) for name in names]
@@ -177,6 +176,16 @@ def test_dirtying_2(env):
         until_shared(machine, names, HELD_MIB)
         write_at_once(machine, those, HELD_MIB, DIRTY_PART)
         economy.end(machine, ["rest", *names])
+
+
+@suite.test
+def test_dirtying_2(env):
+    dirtying(env, 2)
+
+
+@suite.test
+def test_dirtying_10(env):
+    dirtying(env, 10)
 
 
 @suite.test

@@ -82,6 +82,7 @@ ballast_system_test(sharing-2 bochs-vmx LONG TIMEOUT 1200)
 ballast_system_test(sharing-10 qemu-svm LONG TIMEOUT 3600)
 ballast_system_test(dirtying-2 qemu-svm LONG)
 ballast_system_test(dirtying-2 bochs-vmx LONG TIMEOUT 1200)
+ballast_system_test(dirtying-10 qemu-svm LONG TIMEOUT 3600)
 # Experiments with the memory economy: docs/memory.md has their tables.
 foreach(times "" -4 -bare -bare-4)
 	ballast_system_test(pressure${times} qemu-svm LONG TIMEOUT 1800)
