@@ -20,7 +20,7 @@ struct vm_economy {
 	struct policy_balloon balloon;
 	uint64_t stats_ns;                  /* when its guest was last asked for its figures */
 	bool balloon_serves;
-	uint64_t resident_before;           /* at the last step of the policy */
+	struct policy_purse purse;
 
 	struct sampling sampling;
 

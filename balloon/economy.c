@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Who may have how much, and how it is had back: the machine's part; see balloon/economy.h. */
-#include "balloon/economy.h"
+/* Who takes part, and whose turn it is; see balloon/economy.h. */
+#include "balloon/economy_internal.h"
 
-#include "balloon/cycle.h"
 #include "balloon/keep.h"
 #include "balloon/pager.h"
 #include "balloon/share.h"
@@ -10,13 +9,8 @@
 #include "host/clock.h"
 #include "host/cpu.h"
 #include "host/log.h"
-#include "lib/string.h"
-#include "vcpu/balloon_port.h"
 
 #define POLICY_NS (250 * NS_PER_MS)
-#define RATE_NS NS_PER_SEC
-/* A guest is asked for its own figures so often. */
-#define STATS_NS (10 * NS_PER_SEC)
 /* What needs the boot CPU within this time need not wake it: it comes by itself. */
 #define SOON_NS (10 * NS_PER_MS)
 /* The store takes at most this part of what guests have. */
@@ -31,21 +25,13 @@ static const unsigned int part_percent[POLICY_STATES] = { 10, 10, 50, 67 };
 #define TURN_NS (500 * NS_PER_US)
 /* What is due for many guests, one soon after the other, is done at one time. */
 #define LEAST_REST_NS NS_PER_MS
-/* A guest that waits longer than this is told of. */
-#define TELL_NS NS_PER_SEC
 
-static struct vm_economy *all[POLICY_GUESTS_MAX];
-static unsigned int count;
-static enum policy_state state;
-static uint64_t state_ns[POLICY_STATES], state_since_ns; /* since then it has not been counted */
+struct economy_pool pool;
+
 static uint64_t policy_ns;  /* the next step of the policy */
-/* In the worst state: who stands at its target waits, so all give more than that. */
-static uint64_t missing_pages;
-/* For a VM that starts when they are there. */
-static uint64_t room_pages, room_until_ns;
 static bool soon;           /* [a] economy_poll() comes within SOON_NS */
 static bool ready;          /* the table of equal pages is there */
-static bool watches;        /* somebody takes part and runs */
+static bool pending;        /* the last poll left something to do */
 
 /* ---- what guest memory asks for, on any CPU ---- */
 
@@ -63,6 +49,7 @@ static void came(struct guest_memory *memory)
 	if (!__atomic_load_n(&memory->devices_wait, __ATOMIC_ACQUIRE))
 		return;
 	__atomic_store_n(&memory->came, true, __ATOMIC_RELEASE);
+	__atomic_store_n(&soon, true, __ATOMIC_RELEASE);
 	cpu_notify(cpu_by_id(0));
 }
 
@@ -76,25 +63,6 @@ int economy_init(void)
 	int error = store_init();
 
 	return !error && swap_available() ? pager_init(came) : error;
-}
-
-static void retarget(struct vm_balloon *balloon, uint64_t target_pages)
-{
-	if (__atomic_load_n(&balloon->target_pages, __ATOMIC_RELAXED) == target_pages)
-		return;
-	__atomic_store_n(&balloon->target_pages, target_pages, __ATOMIC_RELAXED);
-	balloon->retarget(balloon);
-}
-
-/*
- * What the balloon has when nothing is short: the RAM that the VM may not use. What was plugged in
- * is had back by unplugging.
- */
-static uint64_t base_of(const struct vm_economy *economy)
-{
-	uint64_t boot = economy->vm->memory.boot_pages;
-
-	return boot - MIN(boot, economy->terms.memory_pages);
 }
 
 /* The table of contents is made for the first VM from which something may be taken. */
@@ -128,8 +96,7 @@ void economy_set_terms(struct vm *vm, const struct economy_terms *terms)
 		__atomic_store_n(&vm->memory.ceiling_pages, UINT64_MAX, __ATOMIC_RELAXED);
 		__atomic_store_n(&vm->memory.by_page, false, __ATOMIC_RELAXED);
 	}
-	if (vm->balloon)
-		retarget(vm->balloon, base_of(economy));
+	economy_reset_balloon(economy);
 	policy_ns = 0;
 	needed(&vm->memory);
 }
@@ -138,7 +105,7 @@ int economy_add(struct vm *vm, const struct economy_terms *terms)
 {
 	struct vm_economy *economy;
 
-	if (count == POLICY_GUESTS_MAX)
+	if (pool.count == POLICY_GUESTS_MAX)
 		return -ENOSPC;
 	economy = heap_alloc(sizeof(*economy), FRAME_VM);
 	if (!economy)
@@ -147,7 +114,7 @@ int economy_add(struct vm *vm, const struct economy_terms *terms)
 	economy->sampling.random = vm->domain * 0x9e3779b97f4a7c15ULL + clock_tsc();
 	vm->economy = economy;
 	vm->memory.keeper = &keeper;
-	all[count++] = economy;
+	pool.guests[pool.count++] = economy;
 	economy_set_terms(vm, terms);
 	cycle_reset(economy);
 	return 0;
@@ -155,10 +122,10 @@ int economy_add(struct vm *vm, const struct economy_terms *terms)
 
 void economy_remove(struct vm *vm)
 {
-	for (unsigned int i = 0; i < count; i++) {
-		if (all[i] != vm->economy)
+	for (unsigned int i = 0; i < pool.count; i++) {
+		if (pool.guests[i] != vm->economy)
 			continue;
-		all[i] = all[--count];
+		pool.guests[i] = pool.guests[--pool.count];
 		pager_cancel(&vm->memory);
 		heap_free(vm->economy);
 		vm->economy = NULL;
@@ -167,219 +134,20 @@ void economy_remove(struct vm *vm)
 	}
 }
 
-/* ---- the policy ---- */
-
-static bool runs(const struct vm_economy *economy)
-{
-	return economy->vm->state == VM_RUNNING &&
-		__atomic_load_n(&economy->vm->stop, __ATOMIC_ACQUIRE) == VM_STOP_NONE;
-}
-
-static void set_targets(uint64_t total_pages)
-{
-	static struct policy_guest guests[POLICY_GUESTS_MAX];
-
-	for (unsigned int i = 0; i < count; i++) {
-		struct vm_economy *economy = all[i];
-		struct policy_guest *guest = &economy->guest;
-
-		guest->shares = economy->terms.shares;
-		guest->min_pages = economy->terms.min_pages;
-		guest->max_pages = economy->terms.memory_pages;
-		guest->resident_pages = economy->vm->memory.resident_pages;
-		guest->active_pages =
-			estimate_active_pages(&economy->sampling.estimate, guest->resident_pages);
-		if (!runs(economy))
-			guest->min_pages = guest->max_pages = 0;
-		guests[i] = *guest;
-	}
-	policy_targets(&policy_settings, total_pages, guests, count);
-	for (unsigned int i = 0; i < count; i++)
-		all[i]->guest = guests[i];
-}
-
-/* What a balloon has when its guest has what is meant for it; what takes no frames is left out. */
-static uint64_t balloon_for(const struct vm_economy *economy)
-{
-	const struct guest_memory *memory = &economy->vm->memory;
-	uint64_t pages = MAX(economy->guest.target_pages, economy->terms.min_pages) +
-		memory->shared_pages + memory->zero_pages;
-
-	return memory->limit_pages - MIN(memory->limit_pages, pages);
-}
-
-static void set_balloon(struct vm_economy *economy, bool plenty, uint64_t now_ns)
-{
-	struct vm_balloon *balloon = economy->vm->balloon;
-	uint64_t wanted = MAX(balloon_for(economy), base_of(economy));
-
-	if (!balloon)
-		return;
-	if (now_ns - economy->stats_ns >= STATS_NS) {
-		economy->stats_ns = now_ns;
-		balloon->want_stats(balloon);
-	}
-	economy->balloon_serves = policy_balloon_serves(&policy_settings, &economy->balloon,
-		__atomic_load_n(&balloon->live, __ATOMIC_RELAXED),
-		__atomic_load_n(&balloon->target_pages, __ATOMIC_RELAXED),
-		__atomic_load_n(&balloon->actual_pages, __ATOMIC_RELAXED), now_ns);
-	wanted = policy_balloon_target(&economy->balloon, wanted);
-	if (plenty)
-		retarget(balloon, base_of(economy));
-	else if (policy_state_permits(state) & POLICY_MAY_BALLOON)
-		retarget(balloon, wanted);
-	else /* Nothing is taken, but one whose target has grown has it: others then give. */
-		retarget(balloon, MIN(wanted, __atomic_load_n(&balloon->target_pages,
-			__ATOMIC_RELAXED)));
-}
-
-/* It waits when there is nothing for it now, and never below what is guaranteed. */
-static void set_limits(struct vm_economy *economy)
-{
-	struct guest_memory *memory = &economy->vm->memory;
-	uint64_t resident = memory->resident_pages, ceiling = UINT64_MAX;
-	bool part = economy_takes_part(economy);
-
-	if (part && state == POLICY_LOW)
-		ceiling = policy_ceiling(
-			economy->guest.target_pages, resident, economy->resident_before);
-	economy->resident_before = resident;
-	__atomic_store_n(&memory->ceiling_pages, ceiling, __ATOMIC_RELAXED);
-	__atomic_store_n(&memory->by_page, part && state != POLICY_HIGH, __ATOMIC_RELAXED);
-}
-
-static unsigned long long mib_of(uint64_t pages)
-{
-	return pages >> (20 - PAGE_SHIFT);
-}
-
-static void watch_waits(struct vm_economy *economy, uint64_t promised_pages, uint64_t now_ns)
-{
-	const struct guest_memory *memory = &economy->vm->memory;
-
-	if (memory->waits == economy->waits_before) {
-		economy->waiting_since_ns = 0;
-		economy->told = false;
-	} else if (!economy->waiting_since_ns) {
-		economy->waiting_since_ns = now_ns;
-	} else if (!economy->told && now_ns - economy->waiting_since_ns >= TELL_NS) {
-		economy->told = true;
-		log_line("vm %s waits for memory: the machine has %llu MiB free, %llu are promised,"
-			" and others have not given theirs back yet ('mem' shows who has it)",
-			economy->vm->name, mib_of(frame_free_count()), mib_of(promised_pages));
-	}
-	economy->waits_before = memory->waits;
-	if (now_ns - economy->rate_ns >= RATE_NS) {
-		economy->fault_rate = (memory->faults - economy->faults_before) * NS_PER_SEC /
-			MAX(now_ns - economy->rate_ns, 1U);
-		economy->faults_before = memory->faults;
-		economy->rate_ns = now_ns;
-	}
-}
-
-static uint64_t room_for_starts(uint64_t now_ns)
-{
-	return now_ns < room_until_ns ? room_pages : 0;
-}
-
-/* Of the free pages those that are guaranteed, and not there yet. */
-static uint64_t unclaimed_pages(uint64_t now_ns)
-{
-	uint64_t pages = room_for_starts(now_ns);
-
-	for (unsigned int i = 0; i < count; i++) {
-		uint64_t resident = all[i]->vm->memory.resident_pages;
-
-		if (runs(all[i]) && all[i]->terms.min_pages > resident)
-			pages += all[i]->terms.min_pages - resident;
-	}
-	return pages;
-}
-
-static void count_state(uint64_t now_ns)
-{
-	state_ns[state] += now_ns - MIN(now_ns, state_since_ns);
-	state_since_ns = now_ns;
-}
-
-static void policy_step(uint64_t now_ns)
-{
-	struct policy_thresholds thresholds;
-	uint64_t total, free, unclaimed = unclaimed_pages(now_ns);
-	struct memory_stats stats;
-
-	frame_get_stats(&stats);
-	total = frame_guest_total(&stats);
-	free = stats.frames[FRAME_FREE] - MIN(stats.frames[FRAME_FREE], unclaimed);
-	count_state(now_ns);
-	thresholds = policy_thresholds(&policy_settings, total);
-	state = policy_state_next(&policy_settings, state, free, total);
-	missing_pages = state == POLICY_LOW ?
-		thresholds.soft_pages - MIN(free, thresholds.soft_pages) : 0;
-	/* Room for a start is made, not kept: else nobody had a page before all of it is there. */
-	guest_memory_set_floor(unclaimed - room_for_starts(now_ns) + thresholds.low_pages / 2,
-		thresholds.low_pages / 4);
-	/* Targets are of pages that are one guest's own. */
-	set_targets(total - stats.frames[FRAME_SHARED] - stats.frames[FRAME_STORE] -
-		room_for_starts(now_ns));
-	for (unsigned int i = 0; i < count; i++) {
-		if (!runs(all[i]))
-			continue;
-		if (economy_takes_part(all[i]))
-			set_balloon(all[i], free > 2 * thresholds.high_pages, now_ns);
-		set_limits(all[i]);
-		watch_waits(all[i], unclaimed, now_ns);
-	}
-}
-
-bool economy_make_room(uint64_t pages)
-{
-	uint64_t now_ns = clock_now_ns(), kept;
-
-	if (!watches)
-		return true;
-	room_until_ns = 0;
-	kept = unclaimed_pages(now_ns);
-	room_pages = pages;
-	room_until_ns = now_ns + ECONOMY_ROOM_NS;
-	return frame_free_count() >= kept + pages;
-}
-
 /* Frames that nobody shows any more. After all who shared have gone, so has the table. */
 static void prune(void)
 {
 	struct share_stats shares;
 
-	share_prune(state == POLICY_HIGH ? PRUNE_ENTRIES : 16 * PRUNE_ENTRIES);
+	share_prune(pool.state == POLICY_HIGH ? PRUNE_ENTRIES : 16 * PRUNE_ENTRIES);
 	share_get_stats(&shares);
-	for (unsigned int i = 0; i < count; i++)
-		if (economy_takes_part(all[i]))
+	for (unsigned int i = 0; i < pool.count; i++)
+		if (economy_takes_part(pool.guests[i]))
 			return;
 	if (shares.frames)
 		return;
 	share_exit();
 	ready = false;
-}
-
-/* How many pages the VM is to lose by other means than its balloon. */
-static uint64_t wanted_of(const struct vm_economy *economy)
-{
-	uint64_t resident = economy->vm->memory.resident_pages;
-	uint64_t target = economy->guest.target_pages;
-	uint64_t least = MAX(target - MIN(target, missing_pages), economy->terms.min_pages);
-
-	/* When guests wait for memory, balloons are too slow. */
-	if (economy->balloon_serves && state != POLICY_LOW)
-		return 0;
-	return resident > least ? resident - least : 0;
-}
-
-/* Nobody takes part any more: all that runs has what it is guaranteed. */
-static void relax(void)
-{
-	state = POLICY_HIGH;
-	missing_pages = 0;
-	guest_memory_set_floor(0, 0);
 }
 
 /* Devices that wait for memory which may have come look again. When to come again. */
@@ -410,8 +178,8 @@ static uint64_t cycle_of(struct vm_economy *economy, uint64_t now_ns)
 
 	if (now_ns < economy->due_ns && !given_up)
 		return economy->due_ns;
-	again = cycle_step(
-		economy, policy_state_permits(state), wanted_of(economy), now_ns);
+	again = cycle_step(economy, policy_state_permits(pool.state),
+		economy_wanted_pages(economy, now_ns), now_ns);
 	/* By then the policy may have thought of something else. */
 	economy->due_ns = clock_sooner(again, now_ns + POLICY_NS);
 	return again;
@@ -429,10 +197,10 @@ static uint64_t cycles(uint64_t now_ns)
 
 	if (now_ns < rest_ns)
 		return rest_ns;
-	for (unsigned int i = 0; i < count; i++) {
-		struct vm_economy *economy = all[next++ % count];
+	for (unsigned int i = 0; i < pool.count; i++) {
+		struct vm_economy *economy = pool.guests[next++ % pool.count];
 
-		if (!runs(economy))
+		if (!economy_runs(economy))
 			continue;
 		again = clock_sooner(again, cycle_of(economy, now_ns));
 		until_ns = clock_now_ns();
@@ -441,148 +209,71 @@ static uint64_t cycles(uint64_t now_ns)
 		again = until_ns;
 		break;
 	}
-	rest_ns = until_ns + MAX((until_ns - now_ns) * (100 - part_percent[state]) /
-		part_percent[state], (uint64_t)LEAST_REST_NS);
+	rest_ns = until_ns + MAX((until_ns - now_ns) * (100 - part_percent[pool.state]) /
+		part_percent[pool.state], (uint64_t)LEAST_REST_NS);
 	return again ? MAX(again, rest_ns) : 0;
+}
+
+static uint64_t life_of(const struct vm_economy *economy)
+{
+	return economy_runs(economy) ? economy->vm->started_ns : 0;
+}
+
+/* Does somebody take part and run? Is any of them another than before, in *changed. */
+static bool look_around(bool *changed, uint64_t now_ns)
+{
+	bool part = false;
+
+	*changed = false;
+	for (unsigned int i = 0; i < pool.count; i++) {
+		const struct vm_economy *economy = pool.guests[i];
+
+		part |= economy_takes_part(economy) && economy_runs(economy);
+		*changed |= economy->started_ns != life_of(economy);
+	}
+	if (pool.watches && !part)
+		economy_relax();
+	if (!pool.watches)
+		pool.since_ns = now_ns;
+	pool.watches = part;
+	return part;
+}
+
+/* One guest's part of a poll, but for what takes time. When to come again. */
+static uint64_t attend(struct vm_economy *economy, uint64_t now_ns)
+{
+	uint64_t life_ns = life_of(economy);
+
+	/* Its memory is new with each start. */
+	if (economy->started_ns != life_ns)
+		cycle_reset(economy);
+	economy->started_ns = life_ns;
+	return economy_runs(economy) ? tell(economy, now_ns) : 0;
 }
 
 uint64_t economy_poll(void)
 {
-	uint64_t now_ns = clock_now_ns(), again = 0;
-	bool part = false;
-
 	/* What is asked for from here on wakes this CPU anew. */
-	__atomic_store_n(&soon, false, __ATOMIC_SEQ_CST);
-	for (unsigned int i = 0; i < count; i++)
-		part |= economy_takes_part(all[i]) && runs(all[i]);
-	if (watches && !part)
-		relax();
-	if (!watches)
-		state_since_ns = now_ns;
-	watches = part;
+	bool asked = __atomic_exchange_n(&soon, false, __ATOMIC_SEQ_CST), changed;
+	uint64_t now_ns = clock_now_ns(), again = 0;
+	bool part = look_around(&changed, now_ns);
+
+	if (!part && !ready && !pending && !asked && !changed)
+		return 0;
 	if ((part || ready) && now_ns >= policy_ns) {
 		if (part)
-			policy_step(now_ns);
+			economy_policy_step(now_ns);
 		if (ready)
 			prune();
 		policy_ns = now_ns + POLICY_NS;
 	}
-	for (unsigned int i = 0; i < count; i++) {
-		uint64_t life_ns = runs(all[i]) ? all[i]->vm->started_ns : 0;
-
-		/* Its memory is new with each start. */
-		if (all[i]->started_ns != life_ns)
-			cycle_reset(all[i]);
-		all[i]->started_ns = life_ns;
-		if (runs(all[i]))
-			again = clock_sooner(again, tell(all[i], now_ns));
-	}
+	for (unsigned int i = 0; i < pool.count; i++)
+		again = clock_sooner(again, attend(pool.guests[i], now_ns));
 	again = clock_sooner(again, cycles(now_ns));
+	pending = again != 0;
 	if (part || ready)
 		again = clock_sooner(again, policy_ns);
 	if (again && again <= now_ns + SOON_NS)
 		__atomic_store_n(&soon, true, __ATOMIC_RELEASE);
 	return again;
-}
-
-/* ---- what is shown ---- */
-
-static void add_cost(struct sampling_cost *sum, const struct sampling_cost *cost)
-{
-	sum->pages += cost->pages;
-	sum->faults += cost->faults;
-	sum->ticks += cost->ticks;
-	sum->faults_per_1000_s += cost->faults_per_1000_s;
-	sum->ns_per_s += cost->ns_per_s;
-}
-
-void economy_view(struct memory_view *view)
-{
-	struct store_stats store;
-	struct memory_stats stats;
-	uint64_t shown = 0;
-
-	frame_get_stats(&stats);
-	store_get_stats(&store);
-	*view = (struct memory_view){
-		.state = state,
-		.total_pages = frame_guest_total(&stats),
-		.free_pages = stats.frames[FRAME_FREE],
-		.private_pages = stats.frames[FRAME_GUEST],
-		.shared_pages = stats.frames[FRAME_SHARED],
-		.compressed_pages = store.pages,
-		.store_pages = store.frames,
-		.overhead_pages = stats.frames[FRAME_VM],
-	};
-	memcpy(view->state_ns, state_ns, sizeof(state_ns));
-	for (unsigned int i = 0; i < count; i++) {
-		const struct guest_memory *memory = &all[i]->vm->memory;
-		const struct vm_balloon *balloon = all[i]->vm->balloon;
-
-		shown += memory->shared_pages;
-		view->zero_pages += memory->zero_pages;
-		view->swapped_pages += memory->kept_pages[PAGE_SWAPPED];
-		add_cost(&view->sampling, &all[i]->sampling.cost);
-		if (balloon)
-			view->ballooned_pages +=
-				__atomic_load_n(&balloon->actual_pages, __ATOMIC_RELAXED);
-	}
-	view->saved_pages = shown - MIN(shown, view->shared_pages);
-	if (!watches)
-		view->state = policy_state_next(&policy_settings, POLICY_HIGH, view->free_pages,
-			view->total_pages);
-}
-
-/* Its part of what sharing saves, as if all shared frames were shown by as many pages. */
-static uint64_t saved_of(const struct guest_memory *memory)
-{
-	struct memory_view machine;
-
-	/* All guests are asked in turn, and each would ask for all. */
-	if (!memory->shared_pages)
-		return 0;
-	economy_view(&machine);
-	if (!machine.saved_pages)
-		return 0;
-	return memory->shared_pages * machine.saved_pages /
-		(machine.saved_pages + machine.shared_pages);
-}
-
-bool economy_view_vm(const struct vm *vm, struct vm_memory_view *view)
-{
-	const struct vm_economy *economy = vm->economy;
-	const struct guest_memory *memory = &vm->memory;
-	const struct vm_balloon *balloon = vm->balloon;
-
-	if (!economy)
-		return false;
-	*view = (struct vm_memory_view){
-		.memory_pages = economy->terms.memory_pages,
-		.max_pages = memory->limit_pages,
-		.min_pages = economy->terms.min_pages,
-		.shares = economy->terms.shares,
-		.entitled_pages = economy->guest.entitled_pages,
-		.target_pages = economy->guest.target_pages,
-		.resident_pages =
-			memory->resident_pages + memory->shared_pages + memory->zero_pages,
-		.active_pages = estimate_active_pages(&economy->sampling.estimate,
-			memory->resident_pages),
-		.price = economy->guest.price,
-		.has_balloon = balloon && __atomic_load_n(&balloon->live, __ATOMIC_RELAXED),
-		.shared_pages = memory->shared_pages,
-		.saved_pages = saved_of(memory),
-		.zero_pages = memory->zero_pages,
-		.compressed_pages = memory->kept_pages[PAGE_COMPRESSED],
-		.swapped_pages = memory->kept_pages[PAGE_SWAPPED],
-		.pinned_pages = guest_memory_pinned(&economy->vm->memory),
-		.faults_per_second = economy->fault_rate,
-		.sampling = economy->sampling.cost,
-		.waiting_since_ns = economy->waiting_since_ns,
-	};
-	if (balloon) {
-		view->balloon_target_pages =
-			__atomic_load_n(&balloon->target_pages, __ATOMIC_RELAXED);
-		view->balloon_pages = __atomic_load_n(&balloon->actual_pages, __ATOMIC_RELAXED);
-	}
-	return true;
 }

@@ -91,13 +91,32 @@ struct policy_thresholds {
 };
 
 /*
- * In the worst state a guest waits at its target. One that is above it may have half of what it has
- * lost since the last step, and a little beside: it would stand still until all of that is given
- * back, whatever it takes, and could not even serve its balloon.
+ * Where guests are held, one above its target gets pages out of a purse, into which at each step
+ * goes its part of half of what such guests have lost since the last one, and a little beside. What
+ * is in the purses is kept free for them, as against those that grow towards their targets. What
+ * one does not need at once stays in its purse, up to `most_pages`: so one that rests and wakes up
+ * for a moment has what it needs for that, whatever another one asks for; and one that asks for all
+ * that it can get gets half of what is taken from it. Without that they would stand still until
+ * everything is given back, and could not even serve their balloons.
+ *
+ * It is pages got that count, not pages had: who may have back what has just been taken would never
+ * have less.
  */
 #define POLICY_TRICKLE_PAGES 2
-uint64_t policy_ceiling(uint64_t target_pages, uint64_t resident_pages,
-			uint64_t resident_pages_before);
+struct policy_purse {
+	uint64_t pages;
+	uint64_t resident_pages, faults; /* at the last step; faults: pages that it got, ever */
+};
+
+/* Pages that the guest has lost since the last step. */
+uint64_t policy_purse_lost(
+	const struct policy_purse *purse, uint64_t resident_pages, uint64_t faults);
+/* The step of a guest that is not held, or not above its target: its purse is full. */
+void policy_purse_fill(struct policy_purse *purse, uint64_t resident_pages, uint64_t faults,
+		       uint64_t most_pages);
+/* And of one that is, which is to get `part_pages` of what was lost. */
+void policy_purse_step(struct policy_purse *purse, uint64_t resident_pages, uint64_t faults,
+		       uint64_t most_pages, uint64_t part_pages);
 
 /* What is permitted in a state. */
 #define POLICY_MAY_BALLOON BIT(0)  /* ask guests for memory */

@@ -79,12 +79,27 @@ const char *policy_state_name(enum policy_state state)
 	return names[state];
 }
 
-uint64_t policy_ceiling(uint64_t target_pages, uint64_t resident_pages,
-			uint64_t resident_pages_before)
+uint64_t policy_purse_lost(
+	const struct policy_purse *purse, uint64_t resident_pages, uint64_t faults)
 {
-	uint64_t lost = resident_pages_before - MIN(resident_pages_before, resident_pages);
+	uint64_t had = purse->resident_pages + (faults - purse->faults);
 
-	return MAX(target_pages, resident_pages + lost / 2 + POLICY_TRICKLE_PAGES);
+	return had - MIN(had, resident_pages);
+}
+
+void policy_purse_fill(struct policy_purse *purse, uint64_t resident_pages, uint64_t faults,
+		       uint64_t most_pages)
+{
+	*purse = (struct policy_purse){ most_pages, resident_pages, faults };
+}
+
+void policy_purse_step(struct policy_purse *purse, uint64_t resident_pages, uint64_t faults,
+		       uint64_t most_pages, uint64_t part_pages)
+{
+	uint64_t left = purse->pages - MIN(purse->pages, faults - purse->faults);
+	uint64_t pages = left + part_pages + POLICY_TRICKLE_PAGES;
+
+	policy_purse_fill(purse, resident_pages, faults, MIN(pages, most_pages));
 }
 
 static void add_or_saturate(uint64_t *sum, uint64_t pages)

@@ -4,6 +4,8 @@
 set(BALLOON_SOURCES
 	balloon/cycle.c
 	balloon/economy.c
+	balloon/economy_policy.c
+	balloon/economy_view.c
 	balloon/estimate.c
 	balloon/keep.c
 	balloon/pager.c

@@ -8,11 +8,12 @@
 
 static uint8_t zeroes[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 
-static uint64_t floor_frames, least_frames; /* [a] */
+static uint64_t floor_frames, kept_frames, least_frames; /* [a] */
 static uint32_t newest_number; /* [a] */
 
-void guest_memory_set_floor(uint64_t frames, uint64_t least)
+void guest_memory_set_floor(uint64_t frames, uint64_t kept, uint64_t least)
 {
+	__atomic_store_n(&kept_frames, kept, __ATOMIC_RELAXED);
 	__atomic_store_n(&floor_frames, frames, __ATOMIC_RELAXED);
 	__atomic_store_n(&least_frames, least, __ATOMIC_RELAXED);
 }
@@ -170,16 +171,21 @@ struct need {
 static bool may_take(const struct need *need, unsigned int order)
 {
 	const struct guest_memory *memory = need->memory;
-	bool guaranteed = memory->resident_pages + BIT(order) <=
-		__atomic_load_n(&memory->guaranteed_pages, __ATOMIC_RELAXED);
-	const uint64_t *floor = guaranteed ? &least_frames : &floor_frames;
+	uint64_t resident = memory->resident_pages + BIT(order), floor;
 
 	if (need->urgent)
 		return true;
-	if (!guaranteed && memory->resident_pages + BIT(order) >
-			__atomic_load_n(&memory->ceiling_pages, __ATOMIC_RELAXED))
-		return false;
-	return frame_free_count() >= BIT(order) + __atomic_load_n(floor, __ATOMIC_RELAXED);
+	if (resident <= __atomic_load_n(&memory->guaranteed_pages, __ATOMIC_RELAXED)) {
+		floor = __atomic_load_n(&least_frames, __ATOMIC_RELAXED);
+	} else {
+		floor = __atomic_load_n(&floor_frames, __ATOMIC_RELAXED);
+		if (resident <= __atomic_load_n(&memory->ceiling_pages, __ATOMIC_RELAXED))
+			floor += __atomic_load_n(&kept_frames, __ATOMIC_RELAXED);
+		else if (memory->faults >=
+			__atomic_load_n(&memory->ceiling_faults, __ATOMIC_RELAXED))
+			return false;
+	}
+	return frame_free_count() >= BIT(order) + floor;
 }
 
 /* Of zeroes, or with undefined contents. */

@@ -101,7 +101,8 @@ struct guest_memory {
 	/* [a] counts up whenever backing is taken away: pointers got before are then stale */
 	uint64_t generation;
 	uint64_t guaranteed_pages;                     /* [a] that it gets whatever others have */
-	uint64_t ceiling_pages;                        /* [a] beyond that no frames for it now */
+	uint64_t ceiling_pages;                        /* [a] beyond that no frames for it now, */
+	uint64_t ceiling_faults;                       /* [a] or only until `faults` is so many */
 	bool by_page;                                  /* [a] no more at once than was touched */
 	bool may_swap;                                 /* [a] what is RAM may be long in coming */
 	bool lost;                                     /* [a] a page cannot be read back */
@@ -127,11 +128,12 @@ enum memory_answer {
 };
 
 /*
- * Guests get frames by touching their memory while more than `frames` are free; those that have
- * less than they are guaranteed, while more than `least` are: the rest is for Ballast's own
- * accesses on behalf of guests, which cannot wait.
+ * Guests get frames by touching their memory while more than `frames` are free, and `kept` besides
+ * for those that are above their ceilings; guests that have less than they are guaranteed, while
+ * more than `least` are: the rest is for Ballast's own accesses on behalf of guests, which cannot
+ * wait.
  */
-void guest_memory_set_floor(uint64_t frames, uint64_t least);
+void guest_memory_set_floor(uint64_t frames, uint64_t kept, uint64_t least);
 
 /* No slots yet; -ENOMEM. */
 int guest_memory_init(struct guest_memory *memory, const struct s2_format *format) __must_check;

@@ -6,6 +6,7 @@
 #include "host/memory.h"
 
 extern int64_t fake_frames_in_use;        /* 4 KiB frames handed out and not returned */
+extern uint64_t fake_frames_free;         /* what frame_free_count() says: ~0 unless set */
 extern int64_t fake_frames_until_failure; /* that many allocations succeed yet; negative: all */
 
 #endif

@@ -301,6 +301,48 @@ static void memory_waits_for_frames(void **state)
 	assert_int_equal(fake_frames_in_use, 0);
 }
 
+static bool has_page(struct guest_memory *memory, unsigned int page, uint64_t free)
+{
+	bool has;
+
+	fake_frames_free = free;
+	has = guest_memory_fault(memory, page * PAGE_SIZE, S2_WRITE) == MEMORY_MAPPED;
+	fake_frames_free = ~0ULL;
+	return has;
+}
+
+/* Guaranteed pages come first, then those of guests above their ceilings, as many as they may have, then others. */
+static void memory_has_floors(void **state)
+{
+	struct guest_memory memory;
+
+	(void)state;
+	assert_int_equal(guest_memory_init(&memory, &npt_like), 0);
+	assert_int_equal(guest_memory_add(&memory, 0, 0x400000, false), 0);
+	memory.by_page = true;
+	memory.guaranteed_pages = 2;
+	guest_memory_set_floor(100, 30, 10);
+	assert_false(has_page(&memory, 0, 10));
+	assert_true(has_page(&memory, 0, 11));
+	assert_true(has_page(&memory, 1, 11));
+	assert_false(has_page(&memory, 2, 130));
+	assert_true(has_page(&memory, 2, 131));
+	memory.ceiling_pages = 3;
+	assert_false(has_page(&memory, 3, 1000));
+	memory.ceiling_faults = memory.faults + 2;
+	assert_false(has_page(&memory, 3, 100));
+	assert_true(has_page(&memory, 3, 101));
+	assert_true(has_page(&memory, 4, 101));
+	assert_false(has_page(&memory, 5, 1000));
+	/* It is pages got that count: one that has lost one may not have it again. */
+	memory.resident_pages--;
+	assert_false(has_page(&memory, 5, 1000));
+	memory.resident_pages++;
+	guest_memory_set_floor(0, 0, 0);
+	guest_memory_destroy(&memory);
+	assert_int_equal(fake_frames_in_use, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -314,6 +356,7 @@ int main(void)
 		cmocka_unit_test(memory_copies_across_pages),
 		cmocka_unit_test(memory_can_be_read_only),
 		cmocka_unit_test(memory_waits_for_frames),
+		cmocka_unit_test(memory_has_floors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -438,23 +438,83 @@ static void test_admission_sums_what_is_guaranteed(void **state)
 	assert_true(policy_admit(promises, 0, 0, &sums));
 }
 
-static void test_guest_above_its_target_goes_on_with_half_of_what_it_loses(void **state)
+#define PURSE_PAGES 512U
+
+/* Guests that are held: what each has and wants, and what is taken from all that are above their targets. */
+struct held_guest {
+	struct policy_purse purse;
+	uint64_t resident, faults, wants, got;
+};
+
+/* All lose `taken` pages each while they get what they want, as far as they may; then comes a step. */
+static void held_step(struct held_guest *guests, unsigned int count, uint64_t taken)
 {
-	uint64_t resident = 10000, before = resident, steps = 0;
+	uint64_t lost = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		struct held_guest *guest = &guests[i];
+
+		guest->got = MIN(guest->wants, guest->purse.pages - (guest->faults - guest->purse.faults));
+		guest->resident += guest->got - taken;
+		guest->faults += guest->got;
+		lost += policy_purse_lost(&guest->purse, guest->resident, guest->faults);
+	}
+	for (unsigned int i = 0; i < count; i++) {
+		struct held_guest *guest = &guests[i];
+
+		policy_purse_step(&guest->purse, guest->resident, guest->faults, PURSE_PAGES, lost / 2 / count);
+	}
+}
+
+static void test_held_guests_go_on_with_half_of_what_is_lost(void **state)
+{
+	struct held_guest greedy = { .resident = 10000, .wants = UINT64_MAX / 2 };
+	unsigned int steps = 0;
 
 	(void)state;
-	assert_int_equal(policy_ceiling(1000, 400, 400), 1000);
-	/* Nothing can be had from it: it goes on, if slowly. */
-	assert_int_equal(policy_ceiling(1000, 5000, 5000), 5000 + POLICY_TRICKLE_PAGES);
-	assert_int_equal(policy_ceiling(1000, 5000, 4000), 5000 + POLICY_TRICKLE_PAGES);
-	/* It takes all that it may, and 100 pages are taken from it in each step: it comes to its target. */
-	while (resident > 1000 && steps++ < 1000) {
-		uint64_t ceiling = policy_ceiling(1000, resident, before);
-
-		before = resident;
-		resident = ceiling - 100;
+	policy_purse_fill(&greedy.purse, greedy.resident, greedy.faults, PURSE_PAGES);
+	held_step(&greedy, 1, 0);
+	assert_int_equal(greedy.got, PURSE_PAGES);
+	/* When it is empty and nothing is had from anyone it goes on, if slowly. */
+	for (int i = 0; i < 10; i++) {
+		held_step(&greedy, 1, 0);
+		assert_int_equal(greedy.got, POLICY_TRICKLE_PAGES);
 	}
+	/* It takes all that it may, and 100 pages are taken from it in each step: it comes to its target. */
+	for (; greedy.resident > 1000 && steps < 1000; steps++)
+		held_step(&greedy, 1, 100);
 	assert_in_range(steps, 90, 300);
+	/* Pages that it got and lost between two steps count as both. */
+	policy_purse_fill(&greedy.purse, 5000, 70, PURSE_PAGES);
+	assert_int_equal(policy_purse_lost(&greedy.purse, 5000, 100), 30);
+	assert_int_equal(policy_purse_lost(&greedy.purse, 5100, 150), 0);
+	assert_int_equal(policy_purse_lost(&greedy.purse, 4900, 70), 100);
+	policy_purse_step(&greedy.purse, 5000, 100, PURSE_PAGES, 0);
+	assert_int_equal(greedy.purse.pages, PURSE_PAGES - 30 + POLICY_TRICKLE_PAGES);
+	policy_purse_step(&greedy.purse, 5000, 100, PURSE_PAGES, 1000);
+	assert_int_equal(greedy.purse.pages, PURSE_PAGES);
+}
+
+/* One asks for all that it may have, at each step; another one for 60 pages each two seconds, and has them at once. */
+static void test_greedy_one_does_not_hold_up_others(void **state)
+{
+	struct held_guest guests[4];
+
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(guests); i++) {
+		guests[i] = (struct held_guest){ .resident = 20000 };
+		policy_purse_fill(&guests[i].purse, guests[i].resident, guests[i].faults, PURSE_PAGES);
+	}
+	guests[0].wants = UINT64_MAX / 2;
+	for (unsigned int step = 0; step < 200; step++) {
+		guests[1].wants = step % 8 ? 0 : 60;
+		held_step(guests, ARRAY_SIZE(guests), 20);
+		assert_int_equal(guests[1].got, guests[1].wants);
+		if (step)
+			assert_int_equal(guests[0].got, 10 + POLICY_TRICKLE_PAGES);
+	}
+	/* And gets smaller, once it has spent what was in its purse. */
+	assert_in_range(guests[0].resident, 20000 - 200 * 8, 20000 - 200 * 8 + PURSE_PAGES);
 }
 
 static bool look(struct policy_balloon *balloon, bool live, uint64_t target, uint64_t actual, unsigned int second)
@@ -535,7 +595,8 @@ int main(void)
 		cmocka_unit_test(test_oscillation_between_thresholds_changes_nothing),
 		cmocka_unit_test(test_each_state_permits_more),
 		cmocka_unit_test(test_admission_sums_what_is_guaranteed),
-		cmocka_unit_test(test_guest_above_its_target_goes_on_with_half_of_what_it_loses),
+		cmocka_unit_test(test_held_guests_go_on_with_half_of_what_is_lost),
+		cmocka_unit_test(test_greedy_one_does_not_hold_up_others),
 		cmocka_unit_test(test_balloon_that_stands_still_is_not_waited_for),
 		cmocka_unit_test(test_balloon_that_a_guest_in_need_took_from_is_left_alone),
 	};
