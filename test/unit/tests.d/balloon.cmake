@@ -5,6 +5,9 @@ ballast_unit_test(sampling SOURCES test/unit/test_sampling.c test/unit/fake_cloc
 	DEFINITIONS BALLAST_FAKE_CLOCK)
 ballast_unit_test(cycle SOURCES test/unit/test_cycle.c test/unit/fake_clock.c balloon/cycle.c ${MEM_POLICY_SOURCES}
 	DEFINITIONS BALLAST_FAKE_CLOCK)
+ballast_unit_test(economy SOURCES test/unit/test_economy.c test/unit/fake_economy.c test/unit/fake_clock.c
+	balloon/economy.c balloon/economy_policy.c balloon/economy_view.c balloon/estimate.c ${MEM_POLICY_SOURCES}
+	DEFINITIONS BALLAST_FAKE_CLOCK)
 ballast_unit_test(mem_policy SOURCES test/unit/test_mem_policy.c ${MEM_POLICY_SOURCES})
 # The policy with guests, in simulated time.
 ballast_unit_test(mem_sim SOURCES test/unit/test_mem_sim.c test/unit/mem_sim.c balloon/estimate.c
