@@ -227,7 +227,8 @@ static struct page_fate decide(const void *page, hpa_t frame, void *arg)
 static bool may_swap(
 	const struct vm_economy *economy, unsigned int permits, uint64_t wanted_pages)
 {
-	return economy->swaps && (permits & POLICY_MAY_SWAP) && economy->swapping < wanted_pages;
+	return economy->pressed && economy->swaps && (permits & POLICY_MAY_SWAP) &&
+		economy->swapping < wanted_pages;
 }
 
 static void decide_some(struct vm_economy *economy, unsigned int permits, uint64_t wanted_pages)
@@ -257,7 +258,6 @@ static void keep_rest(struct vm_economy *economy)
 {
 	for (; economy->sent < economy->swapping; economy->sent++)
 		guest_memory_put_back(&economy->vm->memory, economy->batch[economy->sent]);
-	economy->cold_sent = economy->cold;
 }
 
 /* -EBUSY: too many writes are under way. */
@@ -292,6 +292,8 @@ static void swap_some(struct vm_economy *economy, unsigned int permits, uint64_t
 {
 	if (!(permits & POLICY_MAY_SWAP) || !wanted_pages)
 		keep_rest(economy);
+	if (!(permits & POLICY_MAY_SWAP))
+		economy->cold_sent = economy->cold;
 	while (economy->sent < economy->swapping)
 		if (send(economy) == -EBUSY)
 			return;
@@ -357,7 +359,8 @@ static void begin_region(struct vm_economy *economy, unsigned int permits, uint6
 
 	economy->cold_ns = now_ns - MIN(now_ns, age_ns);
 	economy->pressed = (permits & POLICY_MAY_COMPRESS) && wanted_pages;
-	economy->swaps = economy->pressed && (permits & POLICY_MAY_SWAP) && pager_available();
+	/* What is compressed goes on also when all have what is meant for them: it takes frames. */
+	economy->swaps = (permits & POLICY_MAY_SWAP) && pager_available();
 	/* Before the first page is taken for it: by the end of its grace period all know. */
 	if (economy->swaps)
 		__atomic_store_n(&economy->vm->memory.may_swap, true, __ATOMIC_RELAXED);

@@ -29,8 +29,8 @@ struct vm_economy {
 		CYCLE_SCAN, CYCLE_TAKEN, CYCLE_SEALED, CYCLE_AGE, CYCLE_DECIDE, CYCLE_SWAP
 	} stage;
 	bool pressed;          /* the batch is of any pages: they go unless they are touched */
-	bool swaps;            /* likewise, and what does not compress goes to the disk, */
-	uint64_t cold_ns;      /* as does what was compressed before then */
+	bool swaps;            /* what was compressed before cold_ns goes to the disk, and, of a */
+	uint64_t cold_ns;      /* batch that is pressed, what does not compress */
 	gpa_t batch[CYCLE_BATCH];
 	unsigned int batched, decided;
 	unsigned int swapping; /* the first so many of the batch go to the disk, */

@@ -26,6 +26,8 @@ static bool equal;       /* all pages are like a frame that is there */
 static bool hinted;      /* all pages are like another guest's, which nobody shares yet */
 static unsigned int looks;
 static uint64_t now_ns;
+static bool disk;        /* there is one to swap to */
+static uint64_t compressed_ns; /* when pages were compressed */
 
 enum page_state guest_memory_state(const struct guest_memory *of, gpa_t gpa, struct s2_mapping *mapping)
 {
@@ -109,31 +111,33 @@ int store_put(const void *contents, uint64_t *handle)
 uint64_t store_since_ns(uint64_t handle)
 {
 	(void)handle;
-	return 0;
+	return compressed_ns;
 }
 
 void store_get_stats(struct store_stats *stats)
 {
-	*stats = (struct store_stats){ 0 };
+	*stats = (struct store_stats){ .limit_frames = PAGES };
 }
 
 bool guest_memory_look_kept(struct guest_memory *of, gpa_t gpa, enum page_keep keep,
 	bool (*look)(uint64_t handle, void *arg), void *arg)
 {
-	(void)of, (void)gpa, (void)keep, (void)look, (void)arg;
-	return false;
+	(void)of, (void)keep;
+	return states[gpa >> PAGE_SHIFT] == PAGE_STATE_COMPRESSED && look(1, arg);
 }
 
 int pager_out_compressed(struct guest_memory *of, const gpa_t *gpas, unsigned int count,
 	unsigned int *left)
 {
-	(void)of, (void)gpas, (void)count, (void)left;
+	(void)of, (void)left;
+	for (unsigned int i = 0; i < count; i++)
+		states[gpas[i] >> PAGE_SHIFT] = PAGE_STATE_SWAPPED;
 	return 0;
 }
 
 bool pager_available(void)
 {
-	return false;
+	return disk;
 }
 
 int pager_out(struct guest_memory *of, const gpa_t *gpas, unsigned int count, unsigned int *left)
@@ -186,7 +190,7 @@ static int setup(void **state)
 	economy = (struct vm_economy){ .vm = &vm, .terms = { .memory_pages = PAGES } };
 	for (unsigned int i = 0; i < PAGES; i++)
 		states[i] = PAGE_STATE_PRIVATE;
-	equal = hinted = false;
+	equal = hinted = disk = false;
 	policy_settings.scan_pages = SCAN;
 	cycle_reset(&economy);
 	return 0;
@@ -249,6 +253,33 @@ static void short_memory_is_in_a_hurry(void **state)
 	assert_in_range(looks_in(2, POLICY_MAY_SHARE), SCAN * 3 / 2, 2 * SCAN);
 }
 
+static unsigned int count_state(enum page_state state)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < PAGES; i++)
+		count += states[i] == state;
+	return count;
+}
+
+/* Nothing is to be taken from the guest: but what it has in the store takes memory that others need. */
+static void what_is_compressed_goes_on(void **state)
+{
+	(void)state;
+	disk = true;
+	for (unsigned int i = 0; i < PAGES; i += 3)
+		states[i] = PAGE_STATE_COMPRESSED;
+	compressed_ns = now_ns;
+	looks_in(20, POLICY_MAY_COMPRESS);
+	assert_int_equal(count_state(PAGE_STATE_SWAPPED), 0);
+	looks_in(5, POLICY_MAY_COMPRESS | POLICY_MAY_SWAP);
+	assert_int_equal(count_state(PAGE_STATE_SWAPPED), 0);
+	looks_in(7, POLICY_MAY_COMPRESS | POLICY_MAY_SWAP);
+	assert_int_equal(count_state(PAGE_STATE_COMPRESSED), 0);
+	assert_int_equal(count_state(PAGE_STATE_SWAPPED), PAGES / 3 + 1);
+	assert_int_equal(count_state(PAGE_STATE_PRIVATE), PAGES - PAGES / 3 - 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -257,6 +288,7 @@ int main(void)
 		cmocka_unit_test_setup(what_others_have_is_looked_for, setup),
 		cmocka_unit_test_setup(one_that_gains_is_looked_at_at_once, setup),
 		cmocka_unit_test_setup(short_memory_is_in_a_hurry, setup),
+		cmocka_unit_test_setup(what_is_compressed_goes_on, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
