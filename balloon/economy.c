@@ -15,8 +15,9 @@
 #define SOON_NS (10 * NS_PER_MS)
 /* The store takes at most this part of what guests have. */
 #define STORE_PART 2
-/* Entries of the table of contents that are looked at in each step of the policy. */
+/* Entries of the table of contents that are looked at in each step of the policy, */
 #define PRUNE_ENTRIES 4096U
+#define PRUNE_MOST 16U /* and up to so many times as many when memory is short. */
 /* Devices that wait for memory look again so often, even if nothing is known to have come. */
 #define DEVICES_NS (2 * NS_PER_MS)
 /* Looking after memory takes at most this part of the boot CPU's time: guests need the rest. */
@@ -137,9 +138,14 @@ void economy_remove(struct vm *vm)
 /* Frames that nobody shows any more. After all who shared have gone, so has the table. */
 static void prune(void)
 {
+	uint64_t begin_ns = clock_now_ns();
 	struct share_stats shares;
+	unsigned int portions = 0;
 
-	share_prune(pool.state == POLICY_HIGH ? PRUNE_ENTRIES : 16 * PRUNE_ENTRIES);
+	do {
+		share_prune(PRUNE_ENTRIES);
+	} while (pool.state != POLICY_HIGH && ++portions < PRUNE_MOST &&
+		clock_now_ns() - begin_ns < TURN_NS);
 	share_get_stats(&shares);
 	for (unsigned int i = 0; i < pool.count; i++)
 		if (economy_takes_part(pool.guests[i]))
