@@ -80,8 +80,10 @@ static void look_at(struct vm_economy *economy, gpa_t gpa)
 			economy->batch[economy->batched++] = gpa;
 		break;
 	case PAGE_STATE_COMPRESSED:
-		if (economy->swaps && guest_memory_look_kept(
-			    memory, gpa, PAGE_COMPRESSED, is_cold, &economy->cold_ns))
+		if (!economy->swaps) /* Its frame may be for the most part empty by now. */
+			guest_memory_shift_kept(memory, gpa, PAGE_COMPRESSED, store_move);
+		else if (guest_memory_look_kept(
+				 memory, gpa, PAGE_COMPRESSED, is_cold, &economy->cold_ns))
 			economy->batch[CYCLE_BATCH - ++economy->cold] = gpa;
 		break;
 	default:

@@ -171,6 +171,22 @@ bool guest_memory_look_kept(struct guest_memory *memory, gpa_t gpa, enum page_ke
 	return answer;
 }
 
+bool guest_memory_shift_kept(struct guest_memory *memory, gpa_t gpa, enum page_keep keep,
+	bool (*move)(uint64_t *handle))
+{
+	uint64_t handle;
+	bool moved;
+
+	spin_lock(&memory->lock);
+	handle = guest_memory_handle(memory, gpa, keep);
+	moved = handle && move(&handle);
+	/* The table is there, so that it cannot fail. */
+	if (moved && s2_set_number(&memory->s2, gpa, page_number(keep, handle)))
+		moved = false;
+	spin_unlock(&memory->lock);
+	return moved;
+}
+
 static struct page_fate back(const void *page, hpa_t frame, void *arg)
 {
 	(void)page, (void)frame, (void)arg;

@@ -64,6 +64,12 @@ bool guest_memory_move_kept(struct guest_memory *memory, gpa_t gpa, enum page_ke
  */
 bool guest_memory_look_kept(struct guest_memory *memory, gpa_t gpa, enum page_keep keep,
 	bool (*look)(uint64_t handle, void *arg), void *arg) __must_check;
+/*
+ * Let whoever keeps the page put it elsewhere in the same kind of keep: `move` is called as above,
+ * and answers whether the handle is another one now. False: it is not kept so, or stays.
+ */
+bool guest_memory_shift_kept(struct guest_memory *memory, gpa_t gpa, enum page_keep keep,
+	bool (*move)(uint64_t *handle));
 /* The handle of a page that is kept so; 0: it is not. Under memory.lock, or else it may change. */
 uint64_t guest_memory_handle(const struct guest_memory *memory, gpa_t gpa, enum page_keep keep);
 

@@ -28,6 +28,7 @@ static unsigned int looks;
 static uint64_t now_ns;
 static bool disk;        /* there is one to swap to */
 static uint64_t compressed_ns; /* when pages were compressed */
+static unsigned int moves; /* so often it was asked whether they lie well */
 
 enum page_state guest_memory_state(const struct guest_memory *of, gpa_t gpa, struct s2_mapping *mapping)
 {
@@ -124,6 +125,21 @@ bool guest_memory_look_kept(struct guest_memory *of, gpa_t gpa, enum page_keep k
 {
 	(void)of, (void)keep;
 	return states[gpa >> PAGE_SHIFT] == PAGE_STATE_COMPRESSED && look(1, arg);
+}
+
+bool guest_memory_shift_kept(struct guest_memory *of, gpa_t gpa, enum page_keep keep, bool (*move)(uint64_t *handle))
+{
+	uint64_t handle = 1;
+
+	(void)of, (void)keep;
+	return states[gpa >> PAGE_SHIFT] == PAGE_STATE_COMPRESSED && move(&handle);
+}
+
+bool store_move(uint64_t *handle)
+{
+	(void)handle;
+	moves++;
+	return false;
 }
 
 int pager_out_compressed(struct guest_memory *of, const gpa_t *gpas, unsigned int count,
@@ -270,11 +286,16 @@ static void what_is_compressed_goes_on(void **state)
 	for (unsigned int i = 0; i < PAGES; i += 3)
 		states[i] = PAGE_STATE_COMPRESSED;
 	compressed_ns = now_ns;
+	moves = 0;
 	looks_in(20, POLICY_MAY_COMPRESS);
 	assert_int_equal(count_state(PAGE_STATE_SWAPPED), 0);
+	/* Where they may stay they are put together. */
+	assert_true(moves > PAGES / 3);
 	looks_in(5, POLICY_MAY_COMPRESS | POLICY_MAY_SWAP);
 	assert_int_equal(count_state(PAGE_STATE_SWAPPED), 0);
+	moves = 0;
 	looks_in(7, POLICY_MAY_COMPRESS | POLICY_MAY_SWAP);
+	assert_int_equal(moves, 0);
 	assert_int_equal(count_state(PAGE_STATE_COMPRESSED), 0);
 	assert_int_equal(count_state(PAGE_STATE_SWAPPED), PAGES / 3 + 1);
 	assert_int_equal(count_state(PAGE_STATE_PRIVATE), PAGES - PAGES / 3 - 1);

@@ -80,7 +80,7 @@ static struct { bool used, here, forgotten; unsigned int handle; } reads[READS];
 static struct {
 	uint64_t shared, zero, kept, rescued, merged, breaks, fetched, waits;
 	uint64_t written, too_late, refused, read, forgotten;
-	uint64_t failed_writes, failed_reads, moved, moved_too_late;
+	uint64_t failed_writes, failed_reads, moved, moved_too_late, shifted;
 } seen;
 
 static uint32_t random32(void)
@@ -451,6 +451,25 @@ static void move_begins(struct guest *guest)
 	guest->writing++;
 }
 
+/* The store puts a page elsewhere, whether it is on its way to the disk or not. */
+static bool shift(uint64_t *handle)
+{
+	unsigned int to = take_handle(kept[*handle].content);
+
+	if (to == KEPT)
+		return false;
+	drop((unsigned int)*handle);
+	*handle = to;
+	return true;
+}
+
+static void shift_some(struct guest *guest)
+{
+	for (unsigned int tries = 0; tries < 16; tries++)
+		seen.shifted += guest_memory_shift_kept(
+			&guest->memory, gpa_of(below(GUEST_PAGES)), PAGE_COMPRESSED, shift);
+}
+
 static bool write_moves(const struct write *write)
 {
 	bool moved = write->handle != KEPT && guest_memory_move_kept(&write->guest->memory, write->gpa,
@@ -523,6 +542,8 @@ static void reclaim_steps(struct guest *guest)
 {
 	if (!guest->batched && !guest->sealed && below(4) == 0)
 		move_begins(guest);
+	if (below(16) == 0)
+		shift_some(guest);
 	if (guest->writing)
 		return;
 	if (!guest->sealed) {
@@ -694,15 +715,16 @@ static void pages_come_and_go(void **unused)
 	check_all();
 	printf("%llu operations: %llu pages shared, %llu zero, %llu kept, %llu fetched, %llu rescued, %llu merged, "
 	       "%llu breaks, %llu waits; %llu written, %llu too late, %llu read, %llu forgotten, %llu pins; "
-	       "%llu compressed ones moved, %llu too late; %llu writes failed, %llu reads failed\n",
+	       "%llu compressed ones moved, %llu too late, %llu put elsewhere; %llu writes failed, %llu reads failed\n",
 		(unsigned long long)operations, (unsigned long long)seen.shared,
 		(unsigned long long)seen.zero, (unsigned long long)seen.kept, (unsigned long long)seen.fetched,
 		(unsigned long long)seen.rescued, (unsigned long long)seen.merged, (unsigned long long)seen.breaks,
 		(unsigned long long)seen.waits, (unsigned long long)seen.written, (unsigned long long)seen.too_late,
 		(unsigned long long)seen.read, (unsigned long long)seen.forgotten, (unsigned long long)seen.refused,
 		(unsigned long long)seen.moved, (unsigned long long)seen.moved_too_late,
+		(unsigned long long)seen.shifted,
 		(unsigned long long)seen.failed_writes, (unsigned long long)seen.failed_reads);
-	if (!seen.written || !seen.too_late || !seen.read || !seen.forgotten || !seen.refused ||
+	if (!seen.shifted || !seen.written || !seen.too_late || !seen.read || !seen.forgotten || !seen.refused ||
 		!seen.moved || !seen.moved_too_late || !seen.failed_writes || !seen.failed_reads)
 		fail_msg("something never happened on the disk");
 	if (!seen.shared || !seen.zero || !seen.kept || !seen.fetched || !seen.rescued || !seen.breaks || !seen.waits)
