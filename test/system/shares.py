@@ -116,15 +116,12 @@ class Reader:
     def shares(self, names, count, timeout_s=180):
         """Mean parts per thousand of one CPU that the hogs got in `count` windows from now on, all vCPUs together."""
         after = {name: self.last(name) + 1 for name in names}  # that one had begun before
-        first = names[0]
-        self.wait(first, after[first] + count, timeout_s)
         result = {}
         for name in names:
-            if name != first:
-                self.listen(name)
-            seen = [sum(parts) for number, parts in sorted(self.windows(name).items()) if number > after[name]]
             # One who gets little is not on time with its lines.
-            result[name] = sum(seen) / len(seen) if seen else None
+            self.wait(name, after[name] + count, timeout_s)
+            seen = [sum(parts) for number, parts in sorted(self.windows(name).items()) if number > after[name]]
+            result[name] = sum(seen) / len(seen)
         return result
 
     def wait(self, name, number, timeout_s=180):

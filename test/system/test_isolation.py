@@ -70,7 +70,7 @@ def weights_and_change(machine, reader, report):
 def pause_and_resume(machine, reader, report):
     machine.command("vm pause low")
     before = reader.last("low")
-    got = reader.shares(("middle", "high"), 8)
+    got = reader.shares(("middle", "high"), 16)
     paused = reader.last("low")
     by_weight(report, "low paused", got, {"middle": 400, "high": 100})
     report.add_count("low paused", "lines of low", paused - before, 0)
