@@ -73,21 +73,24 @@ bool economy_view_vm(const struct vm *vm, struct vm_memory_view *view)
 	const struct vm_economy *economy = vm->economy;
 	const struct guest_memory *memory = &vm->memory;
 	const struct vm_balloon *balloon = vm->balloon;
+	uint64_t active_pages;
 
 	if (!economy)
 		return false;
+	active_pages = estimate_active_pages(
+		&economy->sampling.estimate, memory->resident_pages);
 	*view = (struct vm_memory_view){
 		.memory_pages = economy->terms.memory_pages,
 		.max_pages = memory->limit_pages,
 		.min_pages = economy->terms.min_pages,
 		.shares = economy->terms.shares,
-		.entitled_pages = economy->guest.entitled_pages,
-		.target_pages = economy->guest.target_pages,
+		.entitled_pages = economy->terms.memory_pages,
+		.target_pages = economy->terms.memory_pages,
 		.resident_pages =
 			memory->resident_pages + memory->shared_pages + memory->zero_pages,
-		.active_pages = estimate_active_pages(&economy->sampling.estimate,
-			memory->resident_pages),
-		.price = economy->guest.price,
+		.active_pages = active_pages,
+		.price = policy_price(&policy_settings, economy->terms.shares,
+			memory->resident_pages, active_pages),
 		.has_balloon = balloon && __atomic_load_n(&balloon->live, __ATOMIC_RELAXED),
 		.shared_pages = memory->shared_pages,
 		.saved_pages = saved_of(memory),
@@ -99,6 +102,12 @@ bool economy_view_vm(const struct vm *vm, struct vm_memory_view *view)
 		.sampling = economy->sampling.cost,
 		.waiting_since_ns = economy->waiting_since_ns,
 	};
+	/* Where nothing is taken from anybody, nothing is planned. */
+	if (pool.watches) {
+		view->entitled_pages = economy->guest.entitled_pages;
+		view->target_pages = economy->guest.target_pages;
+		view->price = economy->guest.price;
+	}
 	if (balloon) {
 		view->balloon_target_pages =
 			__atomic_load_n(&balloon->target_pages, __ATOMIC_RELAXED);
